@@ -1,0 +1,5 @@
+"""``python -m mdx`` is the command line."""
+
+from mdx.cli.app import main
+
+main()

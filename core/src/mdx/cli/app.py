@@ -1,0 +1,106 @@
+"""The command ``mdx``: finds the verb, imports only that verb's module, and turns errors into messages and exit codes.
+
+Help is plain text: typer's rich formatting alone takes as long as the rest of ``mdx --help``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from mdx import __version__
+from mdx.errors import MdxError, UsageError, nearest
+
+# verb -> module of mdx.cli that has it as a function, or as a typer app of verbs of its own
+VERBS = {
+    "list": "plugins",
+    "show": "plugins",
+    "run": "run",
+    "resume": "run",
+    "apply": "results",
+    "evaluate": "results",
+    "report": "results",
+    "data": "data",
+    "doctor": "doctor",
+}
+
+
+def build(argv: list[str]) -> typer.Typer:
+    """The application with the verb that ``argv`` names, or with all of them for help."""
+    app = typer.Typer(
+        name="mdx",
+        help="Run published methods for domain adaptation of medical images on your own table of scans.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        add_completion=False,
+    )
+    app.callback()(_options)
+    verb = next((a for a in argv if not a.startswith("-")), None)
+    for name in [verb] if verb in VERBS else VERBS:
+        module = import_module(f"mdx.cli.{VERBS[name]}")
+        if hasattr(module, f"{name}_app"):
+            app.add_typer(getattr(module, f"{name}_app"), name=name)
+        else:
+            app.command(name)(getattr(module, f"{name}_command"))
+    return app
+
+
+def _options(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
+) -> None:
+    if version:
+        typer.echo(f"mdx {__version__}")
+        raise typer.Exit
+
+
+def run_cli(argv: list[str]) -> int:
+    """Carry out a command line; the exit code. Never raises."""
+    try:
+        verb = next((a for a in argv if not a.startswith("-")), None)
+        if verb is not None and verb not in VERBS:
+            raise UsageError(f"there is no command '{verb}'", nearest(verb, VERBS))
+        result = build(argv)(args=argv, standalone_mode=True)
+        return result if isinstance(result, int) else 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except MdxError as error:
+        if os.environ.get("MDX_DEBUG"):
+            raise
+        return _fail(f"error: {error}", error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("stopped; what was finished is kept, the same command or 'mdx resume' goes on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone; there is nobody to tell
+        return 0
+    except MemoryError:
+        return _fail("error: out of memory\n  -> use fewer workers, a smaller batch or a smaller crop (--set ...)", 6)
+    except Exception as error:
+        if os.environ.get("MDX_DEBUG"):
+            raise
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if type(error).__name__ == "OutOfMemoryError":
+        return _fail("error: the GPU is out of memory\n  -> use a smaller batch or crop, or --precision bf16-mixed", 6)
+    if isinstance(error, OSError) and error.errno in (27, 28):  # file size limit, no space left
+        return _fail(f"error: {error}\n  -> free disk space; what was finished before is kept", 6)
+    return _fail(
+        f"error: a bug in mdx: {type(error).__name__}: {error}\n"
+        "  -> set MDX_DEBUG=1 for the traceback (a run has it in its log.txt) and report it",
+        1,
+    )
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run_cli(sys.argv[1:]))

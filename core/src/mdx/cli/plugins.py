@@ -1,0 +1,128 @@
+"""``mdx list`` and ``mdx show``: what is installed, without importing it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import typer
+
+from mdx.plugins.discovery import Plugin, discover, find_plugin
+
+
+def list_command(
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """List the installed plugins; broken ones too, with the reason."""
+    plugins = discover()
+    if as_json:
+        typer.echo(json.dumps([_facts(p) for p in plugins.values()], indent=1))
+        return
+    methods = [p for p in plugins.values() if p.manifest is None or p.manifest.adapter]
+    if not methods:
+        typer.echo("no plugin is installed; install one with: pip install mdx-fda")
+        return
+    rows = [(p.name, *_columns(p)) for p in methods]
+    if sys.stdout.isatty():
+        _print_rich(rows)
+        return
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        typer.echo("  ".join([*(cell.ljust(w) for cell, w in zip(row[:3], widths, strict=True)), row[3]]).rstrip())
+
+
+def _columns(plugin: Plugin) -> tuple[str, str, str]:
+    if plugin.manifest is None:
+        return "BROKEN", plugin.version, str(plugin.error).replace("\n  ->", " ->")
+    task = plugin.manifest.capabilities.task if plugin.manifest.capabilities else ""
+    return task, plugin.version, plugin.manifest.summary
+
+
+def _print_rich(rows: list[tuple[str, str, str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for title in ("plugin", "task", "version", "summary"):
+        table.add_column(title)
+    for row in rows:
+        table.add_row(*row, style="red" if row[1] == "BROKEN" else None)
+    Console().print(table)
+
+
+def _facts(plugin: Plugin) -> dict[str, Any]:
+    manifest = plugin.manifest
+    facts: dict[str, Any] = {
+        "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
+        "entry_point": plugin.entry_point, "error": str(plugin.error) if plugin.error else None,
+    }  # fmt: skip
+    if manifest is not None:
+        facts |= {
+            "summary": manifest.summary,
+            "task": manifest.capabilities.task if manifest.capabilities else None,
+            "variants": list(manifest.variants),
+            "presets": list(manifest.presets),
+            "tables": list(manifest.tables),
+            "paper": dict(manifest.paper),
+            "provides": {kind: list(names) for kind, names in manifest.provides.items()},
+        }
+    return facts
+
+
+def show_command(
+    plugin: str = typer.Argument(help="Name of a plugin."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Show a plugin: its paper, variants, presets, tables and every setting with its default."""
+    found = find_plugin(plugin)
+    settings = _settings(found)
+    if as_json:
+        typer.echo(json.dumps({**_facts(found), "settings": settings}, indent=1, default=str))
+        return
+    manifest = found.manifest
+    assert manifest is not None  # find_plugin returns working plugins only
+    paper = manifest.paper
+    typer.echo(f"{found.name} {found.version}: {manifest.summary}")
+    if paper:
+        authors = ", ".join(paper.get("authors", []))
+        typer.echo(f"\n{paper.get('title', '')}\n{authors}. {paper.get('venue', '')} {paper.get('year', '')}")
+        typer.echo(f"doi:{paper['doi']}" if paper.get("doi") else "", nl=bool(paper.get("doi")))
+    if manifest.capabilities:
+        c = manifest.capabilities
+        typer.echo(f"\ntask {c.task}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}")
+    beside = set(manifest.baselines)
+    _section("variants", {v.name + (" *" if v.name == manifest.default_variant else " +" if v.name in beside else ""):
+                          v.summary for v in manifest.variants.values()})  # fmt: skip
+    if manifest.variants:
+        typer.echo("  (* the default, + run beside it)")
+    _section("presets", {p.name: p.summary or p.data or "" for p in manifest.presets.values()})
+    _section("tables", {name: f"{len(t.rows)} rows, {t.metric}" for name, t in manifest.tables.items()})
+    _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})
+
+
+def _section(title: str, rows: dict[str, str]) -> None:
+    if rows:
+        typer.echo(f"\n{title}")
+        width = max(map(len, rows))
+        for name, text in rows.items():
+            typer.echo(f"  {name.ljust(width)}  {text}".rstrip())
+
+
+def _settings(plugin: Plugin) -> list[dict[str, Any]]:
+    from mdx.config import OptimizerSettings, RunSettings, field_names
+    from mdx.data.config import DataConfig
+    from mdx.plugins.activation import adapter_types
+
+    _, method = adapter_types(plugin, None)
+    rows = []
+    for prefix, model in (("", method), ("data.", DataConfig), ("optimizer.", OptimizerSettings), ("run.", RunSettings)):
+        for name in field_names(model):
+            info, owner = None, model
+            for part in name.split("."):
+                info = owner.model_fields[part]
+                owner = info.annotation  # type: ignore[assignment]
+            assert info is not None  # field_names names fields that exist
+            default = info.get_default(call_default_factory=True)
+            rows.append({"key": prefix + name, "default": default, "description": info.description or ""})
+    return rows

@@ -1,0 +1,56 @@
+"""``mdx apply``, ``mdx evaluate`` and ``mdx report``: what can be done with a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+
+def apply_command(
+    run: Path = typer.Argument(help="Directory of a run."),
+    files: list[str] = typer.Argument(help="Images; the contrasts of one case with commas: t1.nii.gz,t2.nii.gz"),
+    out: Path = typer.Option(Path("predictions"), help="Folder for the predictions."),
+    variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
+    device: str = typer.Option("cpu", help="cpu or cuda."),
+    as_json: bool = typer.Option(False, "--json", help="Print the written files as JSON."),
+) -> None:
+    """Apply a run to new files; predictions lie exactly on the files that were read."""
+    from mdx.applying import apply_files
+
+    written = apply_files(run, files, out, variant=variant, device=device)
+    if as_json:
+        typer.echo(json.dumps({source: [str(p) for p in paths] for source, paths in written.items()}, indent=1))
+        return
+    for source, paths in written.items():
+        typer.echo(f"{source} -> {', '.join(map(str, paths))}")
+
+
+def evaluate_command(
+    run: Path = typer.Argument(help="Directory of a run."),
+    data: str = typer.Option(None, metavar="URI", help="Labelled cases; the run's own test cases if not given."),
+    out: Path = typer.Option(None, help="Folder for scores.csv and summary.json; RUN/evaluations/NAME if not given."),
+    variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
+    device: str = typer.Option("cpu", help="cpu or cuda."),
+    as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
+) -> None:
+    """Score a finished run on labelled cases: all of a table, or its test split where it has one."""
+    from mdx.applying import evaluate_run
+
+    folder, summary = evaluate_run(run, data, out, variant=variant, device=device)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    for row in summary:
+        interval = f"[{row['low']:.3f}, {row['high']:.3f}]" if row["low"] is not None else ""
+        typer.echo(f"{row['metric']:<16}{row['group']:<24}{row['mean']:.3f} {interval} n={row['n_subjects']}")
+    typer.echo(f"scores: {folder / 'scores.csv'}")
+
+
+def report_command(run: Path = typer.Argument(help="Directory of a run.")) -> None:
+    """Write a run's report.html again from its files."""
+    from mdx.report.run import write_report
+    from mdx.runs.directory import find_run
+
+    typer.echo(str(write_report(find_run(run))))

@@ -1,0 +1,118 @@
+"""``mdx run`` and ``mdx resume``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mdx.planning import Plan
+    from mdx.workflow import Result
+
+
+def run_command(
+    plugin: str = typer.Argument(help="Name of a plugin; 'mdx list' shows them."),
+    data: list[str] = typer.Option([], "--data", metavar="[NAME=]URI", help="csv:cohort.csv, sim:brain, ..."),
+    variant: str = typer.Option(None, help="A row of the paper's tables; 'mdx show PLUGIN' lists them."),
+    preset: str = typer.Option(None, help="A named set of values, such as demo or paper."),
+    config: Path = typer.Option(None, help="A YAML file of settings."),
+    assignments: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="A setting; lists with commas; several KEY=VALUE may follow one --set."
+    ),
+    baselines: str = typer.Option(None, help="Variants to run beside it: names with commas, or 'none'."),
+    seed: int = typer.Option(0, min=0, help="Fixes every random number."),
+    device: str = typer.Option(None, help="auto, cpu, cuda or mps."),
+    precision: str = typer.Option(None, help="32-true or bf16-mixed."),
+    out: Path = typer.Option(Path("runs"), help="Folder of runs."),
+    again: bool = typer.Option(False, help="Make a new run although an equal one exists."),
+    dry_run: bool = typer.Option(False, help="Check settings and data, print the plan, run nothing."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Train a method and its baselines on a table of scans, score them on the test cases and write a report."""
+    from mdx.planning import make_plan
+
+    chosen = None
+    if baselines is not None:
+        chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]
+    plan = make_plan(
+        plugin, variant=variant, preset=preset, data=data, config=config, assignments=assignments, seed=seed,
+        device=device, precision=precision, baselines=chosen,
+    )  # fmt: skip
+    if dry_run:
+        _print_plan(plan, out, as_json)
+        return
+    for note in plan.notes:
+        typer.echo(f"note: {note}", err=True)
+    from mdx.workflow import execute
+
+    _print_result(execute(plan, out, again=again, command=sys.argv), as_json)
+
+
+def resume_command(
+    run: Path = typer.Argument(help="Directory of a run."),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
+) -> None:
+    """Go on with a run that was stopped or killed."""
+    from mdx.workflow import resume
+
+    _print_result(resume(run), as_json)
+
+
+def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
+    from mdx.runs.device import check_device
+    from mdx.workflow import identity, open_data
+
+    check_device(plan.settings.run)
+    data = open_data(plan)
+    counts: dict[str, int] = {}
+    for case in data.cases:
+        key = f"{case.site} {case.split}"
+        counts[key] = counts.get(key, 0) + 1
+    facts: dict[str, Any] = {
+        "plugin": plan.plugin.name, "variant": plan.variant_name, "baselines": list(plan.baselines),
+        "preset": plan.preset, "data": plan.data, "cases": dict(sorted(counts.items())),
+        "target_labels": plan.target_labels, "out": str(out), "identity": identity(plan, data),
+        "settings": plan.settings.annotated(), "notes": list(plan.notes),
+    }  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1, default=str))
+        return
+    for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "target_labels", "identity", "notes"):
+        typer.echo(f"{key}: {facts[key]}")
+    for space, values in facts["settings"].items():
+        for key, entry in values.items():
+            typer.echo(f"  {space}.{key} = {entry['value']}   ({entry['from']})")
+    typer.echo("nothing was run (--dry-run)")
+
+
+def _print_result(result: Result, as_json: bool) -> None:
+    from mdx.runs.directory import read_json
+
+    if as_json:
+        summaries = {
+            path.parent.name if path.parent != result.directory else "main": read_json(path)
+            for path in sorted(result.directory.rglob("summary.json"))
+        }
+        typer.echo(json.dumps({"directory": str(result.directory), "found": result.found, "summary": summaries}, indent=1))
+        return
+    from mdx.report.text import summary_table
+
+    if result.found:
+        typer.echo(f"this run exists and is finished (--again makes a new one): {result.directory}")
+    _print_table(summary_table, result.directory)
+    typer.echo(f"report: {result.report}")
+
+
+def _print_table(summary_table: Any, directory: Path) -> None:
+    terminal = sys.stdout.isatty()
+    made = summary_table(directory, plain=not terminal)
+    if terminal:
+        from rich.console import Console
+
+        Console().print(made)
+    else:
+        typer.echo(made)

@@ -1,0 +1,87 @@
+"""Writing files so that a reader never finds half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mdx.errors import ResourceError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when the block ends without an error.
+
+    Raises ResourceError for a full disk, a file size limit or a folder that cannot be written.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path_suffix(path), dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_UMASK)
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # read once: os.umask can only be read by setting it, which is not safe beside other threads
+
+
+def path_suffix(path: Path) -> str:
+    """``.nii.gz`` of ``scan.nii.gz``, else the last suffix."""
+    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+
+
+def cannot_write(path: Path, error: OSError) -> ResourceError:
+    """The error for a failed write."""
+    return ResourceError(
+        f"cannot be written ({error.strerror or error})",
+        "free disk space or choose another folder; what was finished before is kept",
+        path,
+    )
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a whole file, or leave the old one as it was."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON; numpy numbers become plain ones, NaN becomes null."""
+    write_atomically(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """``value`` with tuples as lists, paths as texts, numpy numbers as plain ones and NaN as None."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and value != value:
+        return None
+    return value

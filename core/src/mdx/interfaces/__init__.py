@@ -1,0 +1,1 @@
+"""The four things a plugin may bring: a dataset, a model, an adapter, an evaluator."""

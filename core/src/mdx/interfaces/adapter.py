@@ -1,0 +1,98 @@
+"""What a method is: build networks, fit them, apply them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+
+from mdx.config import Settings
+from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.geometry import Geometry
+from mdx.interfaces.model import Model
+
+if TYPE_CHECKING:
+    from mdx.runs.run import Run
+
+
+class MethodConfig(Settings):
+    """The base of every method's settings: unknown keys are refused and values cannot change during a run."""
+
+
+ConfigT = TypeVar("ConfigT", bound=MethodConfig)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a method says about one sample; any of the parts may be missing.
+
+    Attributes:
+        geometry: the sample's geometry, to write images and masks back onto the file's own grid.
+        segmentation: (K, *spatial) float32 probabilities of the task's classes, on the sample's grid.
+        image: (C, *spatial) float32 harmonised or restyled image.
+        classes: (n_classes,) float32 probabilities that sum to 1.
+        value: a predicted number, such as an age in years.
+        boxes: (n, 6) x1, y1, x2, y2, score, class.
+        embedding: (d,) float32 features.
+        details: small facts worth recording with the case, such as the donors that were chosen (JSON).
+    """
+
+    geometry: Geometry
+    segmentation: np.ndarray | None = None
+    image: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    value: float | None = None
+    boxes: np.ndarray | None = None
+    embedding: np.ndarray | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an image is to be made to look like: a site's name, or a sample, or one slice of it."""
+
+    site: str | None = None
+    sample: Sample | None = None
+    slice_index: int | None = None
+
+
+class Adapter(ABC, Generic[ConfigT]):
+    """A method. It opens no file, seeds nothing, parses nothing and names no device: ``run`` does.
+
+    Attributes:
+        config: the validated settings.
+        needs_data: whether ``apply`` needs the run's own data again (see ``attach``).
+    """
+
+    needs_data: bool = False
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    @abstractmethod
+    def build(self, data: Dataset) -> Model:
+        """The untrained networks, from ``data.task`` and the sites alone; no image is read here."""
+
+    @abstractmethod
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Train ``model`` in place on the train and val cases of ``data``; the loop is the method's own."""
+
+    @abstractmethod
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The prediction for one sample; the same code serves the run's test cases and ``mdx apply``."""
+
+    def attach(self, data: Dataset) -> None:
+        """Take the run's data, reopened after loading the run; called only if ``needs_data`` is true."""
+
+    def state(self) -> dict[str, Any]:
+        """What the method must remember besides weights, as JSON values, tensors and numpy arrays."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any], model: Model) -> None:
+        """Take back ``state()``; called before the weights are loaded, so networks may be resized here."""
+
+
+__all__ = ["Adapter", "ConfigT", "MethodConfig", "Model", "Prediction", "Reference"]

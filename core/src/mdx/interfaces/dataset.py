@@ -1,0 +1,244 @@
+"""Cases, samples, batches and the table that holds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mdx.errors import DataError, HiddenLabelError, nearest
+from mdx.interfaces.geometry import Geometry
+
+TaskKind = Literal["segmentation", "classification", "regression", "detection", "harmonisation"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be predicted, and from what.
+
+    Attributes:
+        kind: the kind of prediction.
+        classes: names of the foreground classes of a segmentation, or of all classes of a classification.
+        channels: names of the image channels, in order.
+        dims: number of spatial dimensions of an image, 2 or 3.
+        sites: every site of the cohort, sorted.
+        label: the column that holds the truth: ``mask``, ``class``, ``age``.
+        label_values: values in the mask of each class of ``classes``; empty for other kinds.
+    """
+
+    kind: TaskKind
+    classes: tuple[str, ...]
+    channels: tuple[str, ...]
+    dims: int
+    sites: tuple[str, ...]
+    label: str = "mask"
+    label_values: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan or image and what is known of it: one row of the table.
+
+    Attributes:
+        id: unique within the table; names the files written for the case.
+        subject: the person or animal; splits never separate a subject's cases.
+        site: scanner, hospital, laboratory or camera.
+        images: absolute path of the file of each channel group, in the order of the table's columns.
+        mask: absolute path of the reference segmentation, if there is one.
+        split: ``train``, ``val`` or ``test``.
+        role: ``source``, ``target``, ``reference`` or ``unlabelled``.
+        columns: every other column of the row, as read.
+    """
+
+    id: str
+    subject: str
+    site: str
+    images: Mapping[str, Path]
+    mask: Path | None = None
+    split: str | None = None
+    role: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def value(self, name: str) -> Any:
+        """The field or column ``name``; ``None`` where the row has no such value."""
+        return getattr(self, name) if name in _CASE_FIELDS else self.columns.get(name)
+
+
+_CASE_FIELDS = {"id", "subject", "site", "split", "role", "mask"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A loaded case.
+
+    Attributes:
+        case: the row it was loaded from.
+        image: (C, *spatial) float32, in RAS orientation for volumes, preprocessed.
+        geometry: how to write a prediction back onto the file that was read.
+        labels: the visible labels by column name; a mask is (K, *spatial) float32 with values 0 and 1, one channel
+            for each class of the task, on the grid of ``image``.
+        hidden: names of labels that exist and must not be read here.
+    """
+
+    case: Case
+    image: Tensor
+    geometry: Geometry
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+    def label(self, name: str) -> Any:
+        """The label ``name``. Raises HiddenLabelError if it is hidden, DataError if the case has none."""
+        if name in self.hidden:
+            raise hidden_label(name, [self.case.id])
+        if name not in self.labels:
+            raise DataError(f"has no '{name}'", "add the column to the table, or use only labelled cases", self.case.id)
+        return self.labels[name]
+
+    @property
+    def mask(self) -> Tensor:
+        """(K, *spatial) float32 reference masks of the task's classes."""
+        return self.label("mask")
+
+
+def hidden_label(name: str, case_ids: Sequence[str]) -> HiddenLabelError:
+    """The error for a method that reads what it declared it would not."""
+    return HiddenLabelError(
+        f"'{name}' of {len(case_ids)} case(s) is hidden from this method ({', '.join(case_ids[:3])})",
+        "use batch.labelled to select the visible ones, or declare what is read as target_labels in mdx.toml",
+    )
+
+
+@dataclass
+class Batch:
+    """Samples of one size, stacked.
+
+    Attributes:
+        image: (B, C, *spatial) float32.
+        case_ids, sites, subjects: one entry each for the B items.
+        labels: visible labels by name; rows of hidden items hold zeros and may only be read through ``label``.
+        labelled: (B,) bool; whether the task's label of the item is visible.
+        position: (B, n) int64 where the item was cut out: slice index, or first voxel of the patch; None for wholes.
+    """
+
+    image: Tensor
+    case_ids: list[str]
+    sites: list[str]
+    subjects: list[str]
+    labels: dict[str, Tensor]
+    labelled: Tensor
+    position: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.case_ids)
+
+    def label(self, name: str) -> Tensor:
+        """The label ``name`` of all items, (B, ...). Raises HiddenLabelError if one of them is hidden."""
+        if not bool(self.labelled.all()):
+            raise hidden_label(name, [c for c, seen in zip(self.case_ids, self.labelled, strict=True) if not seen])
+        if name not in self.labels:
+            raise DataError(f"the batch has no label '{name}'", nearest(name, self.labels))
+        return self.labels[name]
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, K, *spatial) float32 masks of the task's classes."""
+        return self.label("mask")
+
+    def to(self, device: torch.device, non_blocking: bool = True) -> Batch:
+        """The same batch on ``device``."""
+
+        def move(x: Tensor) -> Tensor:
+            return x.to(device, non_blocking=non_blocking)
+
+        return replace(
+            self,
+            image=move(self.image),
+            labels={k: move(v) for k, v in self.labels.items()},
+            labelled=move(self.labelled),
+            position=None if self.position is None else move(self.position),
+        )
+
+
+Loader = Callable[[Case, bool], Sample]
+"""Loads a case; the flag says whether its labels are visible."""
+
+
+class Dataset:
+    """A table of cases and how to load one.
+
+    Subsets made with ``where`` share the loader and keep hidden what is hidden.
+
+    Args:
+        task: what is to be predicted.
+        cases: the rows.
+        loader: reads and preprocesses a case; called with whether its labels may be seen.
+        cohorts: named datasets besides this one, each with its own task (``--data pretrain=...``).
+        hidden: ids of the cases whose labels may not be read.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        cases: Iterable[Case],
+        loader: Loader,
+        cohorts: Mapping[str, Dataset] | None = None,
+        hidden: Iterable[str] = (),
+    ) -> None:
+        self.task = task
+        self.cases: tuple[Case, ...] = tuple(cases)
+        self.loader = loader
+        self.cohorts: dict[str, Dataset] = dict(cohorts or {})
+        self.hidden = frozenset(hidden)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def _with(self, cases: Iterable[Case], hidden: Iterable[str] | None = None) -> Dataset:
+        return Dataset(self.task, cases, self.loader, self.cohorts, self.hidden if hidden is None else hidden)
+
+    def where(self, **equals: Any) -> Dataset:
+        """The cases whose fields or columns equal the given values; a list, tuple or set allows any of its values.
+
+        Raises DataError for a column that no case has.
+        """
+        for name in equals:
+            if name not in _CASE_FIELDS and not any(name in case.columns for case in self.cases) and self.cases:
+                columns = {*_CASE_FIELDS, *self.cases[0].columns}
+                raise DataError(f"the table has no column '{name}'", nearest(name, columns))
+        wanted = {k: set(v) if isinstance(v, list | tuple | set | frozenset) else {v} for k, v in equals.items()}
+        return self._with(c for c in self.cases if all(c.value(k) in v for k, v in wanted.items()))
+
+    def without_labels(self, **equals: Any) -> Dataset:
+        """The same cases, with the labels of those that match hidden (see ``where``)."""
+        return self._with(self.cases, self.hidden | {c.id for c in self.where(**equals).cases})
+
+    def load(self, case: Case) -> Sample:
+        """The sample of ``case``; its labels are left out where they are hidden."""
+        return self.loader(case, case.id not in self.hidden)
+
+    def twin(self, case: Case, site: str) -> Case | None:
+        """The same subject at another site, where the cohort has travelling subjects."""
+        return next((c for c in self.cases if c.subject == case.subject and c.site == site), None)
+
+    def fingerprint(self) -> str:
+        """A hash of the table, the sizes and times of its files, and what is hidden."""
+        rows = [
+            (
+                c.id, c.subject, c.site, c.split, c.role, sorted((k, str(v)) for k, v in c.columns.items()),
+                [_file_identity(p) for p in (*c.images.values(), c.mask)], c.id in self.hidden,
+            )
+            for c in self.cases
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps([repr(self.task), rows]).encode()).hexdigest()
+
+
+def _file_identity(path: Path | None) -> tuple[str, int] | None:
+    if path is None:
+        return None
+    return path.name, path.stat().st_size

@@ -1,0 +1,189 @@
+"""From the words of a command to a plan: which method, which settings, on which data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mdx.config import Resolved, parse_assignments, read_config_file, resolve
+from mdx.errors import ConfigError, UsageError, nearest
+from mdx.plugins.activation import adapter_types
+from mdx.plugins.discovery import Plugin, find_plugin
+from mdx.plugins.manifest import Manifest, Preset, Variant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that determines a run before its data are opened.
+
+    Attributes:
+        variant: None for a method without named variants.
+        settings: validated, with origins.
+        data: the URI of the data; ``cohorts`` the URIs of ``--data NAME=URI``.
+        baselines: names of the variants that are run beside this one.
+        notes: what the user should know about choices made for them.
+    """
+
+    plugin: Plugin
+    manifest: Manifest
+    variant: Variant | None
+    preset: str | None
+    settings: Resolved
+    data: str
+    cohorts: Mapping[str, str]
+    seed: int
+    baselines: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    layers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+
+    @property
+    def variant_name(self) -> str:
+        """The variant's name; the plugin's own where it has no variants."""
+        return self.variant.name if self.variant else self.plugin.name
+
+    @property
+    def target_labels(self) -> str:
+        """What the method may read of the target: ``never``, ``val`` or ``train``."""
+        capabilities = self.manifest.capabilities
+        own = self.variant.target_labels if self.variant else None
+        return own or (capabilities.target_labels if capabilities else "never")
+
+    def for_variant(self, name: str) -> Plan:
+        """The same plan for another variant, without baselines."""
+        variant = self.manifest.variants[name]
+        layers = tuple((k, variant.values if k.startswith("variant") else v) for k, v in self.layers)
+        return replace(self, variant=variant, settings=_settings(self.plugin, variant, layers), baselines=(), notes=())
+
+
+def make_plan(
+    plugin: str,
+    *,
+    variant: str | None = None,
+    preset: str | None = None,
+    data: Sequence[str] = (),
+    config: Path | None = None,
+    assignments: Iterable[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    device: str | None = None,
+    precision: str | None = None,
+    baselines: Sequence[str] | None = None,
+) -> Plan:
+    """Validate a request. Raises UsageError, ConfigError or PluginError with everything that is wrong with it."""
+    found = find_plugin(plugin)
+    manifest = found.manifest
+    assert manifest is not None  # find_plugin returns working plugins only
+    chosen = _variant(manifest, variant)
+    main, cohorts = _uris(data)
+    notes: list[str] = []
+    preset_name, preset_values = _preset(manifest, preset, main, device, notes)
+    values = dict(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
+    flags = {"run.device": device, "run.precision": precision}
+    layers = (
+        (f"preset {preset_name}", preset_values.values if preset_values else {}),
+        (f"variant {chosen.name}" if chosen else "variant", chosen.values if chosen else {}),
+        (f"--config {config.name}" if config else "--config", read_config_file(config) if config else {}),
+        ("--set", values),
+        ("command line", {k: v for k, v in flags.items() if v is not None}),
+    )
+    uri = main or (preset_values.data if preset_values else None)
+    if uri is None:
+        raise UsageError("there are no data", "give them with --data csv:cohort.csv, or use --preset demo")
+    beside = manifest.baselines if baselines is None else tuple(baselines)
+    for name in beside:
+        _variant(manifest, name)
+    return Plan(
+        plugin=found,
+        manifest=manifest,
+        variant=chosen,
+        preset=preset_name,
+        settings=_settings(found, chosen, layers),
+        data=uri,
+        cohorts=cohorts,
+        seed=seed,
+        baselines=tuple(b for b in beside if chosen is None or b != chosen.name),
+        notes=tuple(notes),
+        layers=layers,
+    )
+
+
+def recorded_plan(facts: Mapping[str, Any]) -> Plan:
+    """The plan of a run, from its provenance.json."""
+    found = find_plugin(facts["plugin"])
+    manifest = found.manifest
+    assert manifest is not None  # find_plugin returns working plugins only
+    chosen = _variant(manifest, facts["variant"])
+    layers = tuple((name, values) for name, values in facts["layers"])
+    return Plan(
+        plugin=found,
+        manifest=manifest,
+        variant=chosen,
+        preset=facts["preset"],
+        settings=_settings(found, chosen, layers),
+        data=facts["data"],
+        cohorts=facts["cohorts"],
+        seed=facts["seed"],
+        baselines=tuple(facts["baselines"]),
+        notes=tuple(facts["notes"]),
+        layers=layers,
+    )
+
+
+def _settings(plugin: Plugin, variant: Variant | None, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Resolved:
+    from mdx.data.config import DataConfig
+
+    _, config_type = adapter_types(plugin, variant)
+    return resolve(layers, config_type, DataConfig)
+
+
+def _variant(manifest: Manifest, name: str | None) -> Variant | None:
+    wanted = name or manifest.default_variant
+    if wanted is None or (wanted == manifest.name and wanted not in manifest.variants):
+        return None
+    if wanted not in manifest.variants:
+        raise UsageError(f"{manifest.name} has no variant '{wanted}'", nearest(wanted, manifest.variants))
+    return manifest.variants[wanted]
+
+
+def _preset(
+    manifest: Manifest, name: str | None, data: str | None, device: str | None, notes: list[str]
+) -> tuple[str | None, Preset | None]:
+    if name is None and data is None and "demo" in manifest.presets:
+        name = "demo"
+    if name is None and manifest.cpu_preset and not _has_gpu(device):
+        name = manifest.cpu_preset
+        notes.append(
+            f"No preset was given and there is no GPU: preset '{name}' was used. The paper's own budget is "
+            "--preset paper, which takes hours on a CPU."
+        )
+    if name is None:
+        return None, None
+    if name not in manifest.presets:
+        raise UsageError(f"{manifest.name} has no preset '{name}'", nearest(name, manifest.presets))
+    return name, manifest.presets[name]
+
+
+def _has_gpu(device: str | None) -> bool:
+    if device in ("cuda", "mps"):
+        return True
+    if device == "cpu":
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _uris(data: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """The main URI and the named ones of ``[NAME=]URI``; a ``=`` after the scheme's colon belongs to the URI."""
+    main: str | None = None
+    cohorts: dict[str, str] = {}
+    for text in data:
+        name, equals, uri = text.partition("=")
+        if equals and name.isidentifier():
+            cohorts[name] = uri
+        elif main is None:
+            main = text
+        else:
+            raise ConfigError(f"two main datasets are given: {main} and {text}", "name the second: --data NAME=URI")
+    return main, cohorts

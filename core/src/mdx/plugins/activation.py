@@ -1,0 +1,48 @@
+"""Importing what a manifest names: the step from "listed" to "used"."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mdx.errors import PluginError
+from mdx.plugins.manifest import Variant
+
+if TYPE_CHECKING:
+    from mdx.interfaces.adapter import Adapter, MethodConfig
+    from mdx.plugins.discovery import Plugin
+
+
+def load(target: str, plugin: Plugin) -> Any:
+    """The object ``module:attribute`` of ``plugin``, or the module where no attribute is named.
+
+    Raises PluginError that names distribution, version and cause; ``MDX_DEBUG=1`` lets the cause itself through.
+    """
+    module, _, attribute = target.partition(":")
+    try:
+        found = import_module(module)
+        return getattr(found, attribute) if attribute else found
+    except Exception as error:
+        if os.environ.get("MDX_DEBUG"):
+            raise
+        raise PluginError(
+            f"'{target}' cannot be imported: {type(error).__name__}: {error}",
+            f"reinstall {plugin.distribution}, or set MDX_DEBUG=1 to see the traceback",
+            where=f"{plugin.distribution} {plugin.version}",
+        ) from error
+
+
+def adapter_types(plugin: Plugin, variant: Variant | None) -> tuple[type[Adapter[Any]], type[MethodConfig]]:
+    """The adapter and config classes of a variant of a method plugin."""
+    from mdx.interfaces.adapter import Adapter, MethodConfig
+
+    manifest = plugin.manifest
+    if manifest is None or manifest.adapter is None or manifest.config is None:
+        raise PluginError(f"'{plugin.name}' is not a method", "choose one that 'mdx list' shows")
+    adapter = load((variant.adapter if variant else None) or manifest.adapter, plugin)
+    config = load((variant.config if variant else None) or manifest.config, plugin)
+    for thing, base in ((adapter, Adapter), (config, MethodConfig)):
+        if not (isinstance(thing, type) and issubclass(thing, base)):
+            raise PluginError(f"{thing!r} is not a subclass of mdx.{base.__name__}", "correct the plugin", plugin.name)
+    return adapter, config

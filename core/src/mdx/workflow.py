@@ -1,0 +1,346 @@
+"""The way of a run: plan, open and check data, claim the directory, build, fit, apply, score, report, done."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mdx import __version__
+from mdx.config import Resolved
+from mdx.data.checks import check
+from mdx.data.confounding import confounding_table
+from mdx.data.open import open_dataset
+from mdx.data.splits import split_hash, write_splits
+from mdx.errors import DataError, RefusedError
+from mdx.evaluation.statistics import summarise
+from mdx.files import plain, write_atomically, write_json
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Case, Dataset, Task
+from mdx.interfaces.evaluator import Evaluator
+from mdx.planning import Plan, make_plan, recorded_plan
+from mdx.plugins.activation import adapter_types
+from mdx.plugins.manager import HookCaller, installed_hooks
+from mdx.report.run import write_report
+from mdx.runs import directory as folders
+from mdx.runs.device import make_fabric
+from mdx.runs.journal import Journal
+from mdx.runs.loading import LoadedRun, load_run
+from mdx.runs.provenance import digest_of, machine, source_hash, versions
+from mdx.runs.run import Run
+from mdx.runs.scoring import evaluators_for, metrics_of, score_cases
+
+NOT_IN_IDENTITY = {"threads", "workers", "predictions", "bootstrap"}
+SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished run: its directory, and whether it had been there before."""
+
+    directory: Path
+    found: bool = False
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.directory / "report.html"
+
+
+def run(plugin: str, data: str | None = None, *, out: str | Path = "runs", again: bool = False, **request: Any) -> Result:
+    """Run a plugin from Python: ``mdx.run("fda", data="csv:cohort.csv", settings={"source": "A", "target": "B"})``.
+
+    Args:
+        plugin: name of an installed plugin.
+        data: URI of the data; the preset's own if not given.
+        out: folder of runs.
+        again: make a new run although an equal one exists.
+        request: ``variant, preset, seed, device, precision, baselines, config, settings`` (a dict of what ``--set`` takes).
+    """
+    settings = request.pop("settings", {})
+    plan = make_plan(plugin, data=[data] if data else [], assignments=settings, **request)
+    return execute(plan, Path(out), again=again)
+
+
+def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str] | None = None) -> Result:
+    """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
+    data = open_data(plan)
+    directory = folders.claim(out, plan.plugin.name, identity(plan, data), again)
+    return _carry_out(plan, data, directory, command or sys.argv)
+
+
+def resume(path: str | Path) -> Result:
+    """Go on with an unfinished run. Raises RefusedError if its data, settings or code have changed since."""
+    directory = folders.find_run(path)
+    if folders.is_done(directory):
+        return Result(directory, found=True)
+    facts = folders.read_json(directory / "provenance.json")
+    plan = recorded_plan(facts)
+    data = open_data(plan)
+    if identity(plan, data) != facts["identity"]:
+        changed = [k for k, now in (("versions", versions()), ("source", source_hash())) if facts[k] != now]
+        raise RefusedError(
+            f"what the run was made with has changed since ({', '.join(changed) or 'data or settings'})",
+            "start it anew with 'mdx run', or bring the old state back",
+            directory,
+        )
+    return _carry_out(plan, data, directory, sys.argv)
+
+
+def _carry_out(plan: Plan, data: Dataset, directory: Path, command: Sequence[str]) -> Result:
+    if folders.is_done(directory):
+        return Result(directory, found=True)
+    with folders.owned(directory):
+        try:
+            _start(plan, data, directory, command)
+            with _signals() as stopping:
+                _run_method(plan, data, directory, stopping)
+                for name in plan.baselines:
+                    baseline, beside = plan.for_variant(name), directory / "baselines" / name
+                    _start(baseline, data, beside, command)
+                    _run_method(baseline, data, beside, stopping)
+            write_report(directory)
+            write_atomically(directory / "done", folders.now() + "\n")
+            folders.set_status(directory, "done")
+        except BaseException as error:
+            folders.record_failure(directory, error)
+            raise
+    return Result(directory)
+
+
+def open_data(plan: Plan) -> Dataset:
+    """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
+    data = open_dataset(plan.data, plan.settings.data)
+    data.cohorts.update({name: open_dataset(uri, plan.settings.data) for name, uri in plan.cohorts.items()})
+    capabilities = plan.manifest.capabilities
+    if capabilities and capabilities.task != data.task.kind:
+        raise DataError(
+            f"{plan.plugin.name} is for {capabilities.task}, the table is for {data.task.kind}",
+            f"give the column of the labels with --set data.label=..., or choose a plugin for {data.task.kind}",
+        )
+    report = check(data, plan.settings.data)
+    report.raise_if_bad()
+    for problem in report.warnings:
+        sys.stderr.write(f"warning: {problem}\n")
+    return data
+
+
+def identity(plan: Plan, data: Dataset) -> str:
+    """Eight digits that are equal for equal runs: settings, data, seed, versions and source."""
+    values = plan.settings.values()
+    values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
+    adapter_types(plan.plugin, plan.variant)  # imports the plugin, whose source is part of the identity
+    return digest_of(
+        plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
+        source_hash(),
+    )  # fmt: skip
+
+
+def hide(data: Dataset, target_labels: str) -> Dataset:
+    """``data`` as ``fit`` may see it: test labels never, target labels as far as the method has declared."""
+    hidden = data.without_labels(split="test").without_labels(role="unlabelled")
+    splits = {"never": ["train", "val"], "val": ["train"], "train": []}[target_labels]
+    return hidden.without_labels(role="target", split=splits) if splits else hidden
+
+
+def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run]) -> None:
+    """Fit one variant, predict the test cases with what was saved, and score them."""
+    if (directory / "summary.json").exists():
+        return
+    journal = Journal(directory)
+    journal.say(f"== {plan.plugin.name} / {plan.variant_name}")
+    hooks = installed_hooks(journal.say)
+    hooks.tell("mdx_run_started", directory=directory, config=plan.settings.values())
+    try:
+        settings = plan.settings
+        fabric = make_fabric(settings.run)
+        evaluators = _evaluators(data.task, settings, hooks)
+        started = time.monotonic()
+        notes = list(plan.notes) + ([SIMULATED] if plan.data.startswith("sim:") else [])
+        if not (directory / "checkpoints" / "final.safetensors").exists():
+            notes += _fit(plan, data, directory, fabric, evaluators, hooks, stopping, started)
+            write_json(directory / "notes.json", notes)
+        if fabric.global_rank == 0:
+            loaded = load_run(directory, fabric.device)
+            score(loaded, data.where(split="test"), directory, hooks)
+            folders.set_status(directory, "done")
+            hooks.tell("mdx_run_finished", directory=directory, summary=folders.read_json(directory / "summary.json"))
+    except BaseException as error:
+        hooks.tell("mdx_run_failed", directory=directory, error=error)
+        raise
+
+
+def _fit(
+    plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: Any, hooks: HookCaller, stopping: list[Run],
+    started: float,
+) -> list[str]:  # fmt: skip
+    """Train, and write the checkpoint that ``apply`` uses; returns the notes of the method."""
+    import torch
+
+    settings = plan.settings
+    adapter_type, _ = adapter_types(plan.plugin, plan.variant)
+    adapter = adapter_type(settings.method)
+    torch.manual_seed(plan.seed)  # initial weights
+    model = adapter.build(data)
+
+    def evaluate(part: Dataset) -> list[dict[str, Any]]:
+        seen = data.where(id=[c.id for c in part.cases])
+        live = LoadedRun(directory, plan.plugin, settings, data.task, adapter, model)
+        return score_cases(seen, evaluators, live.predict)[0]
+
+    preprocessing = settings.values()["data"]
+    run = Run(
+        directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
+        hooks=hooks, identity=digest_of(source_hash(), versions(), preprocessing, settings.values()["optimizer"],
+                                        settings.run.precision),
+        evaluate=evaluate,
+    )  # fmt: skip
+    stopping[:] = [run]
+    folders.set_status(directory, "running")
+    with run.autocast():
+        adapter.fit(hide(data, plan.target_labels), model, run)
+    run.finish()
+    stopping.clear()
+    timings = {"fit": time.monotonic() - started, "stages": run.timings}
+    write_json(directory / "timings.json", timings)
+    return run.notes
+
+
+def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller) -> None:
+    """Predict and score ``cases``; write predictions, scores.csv, summary.json, timings and the overlays."""
+    import pandas as pd
+
+    settings = loaded.settings
+    evaluators = _evaluators(loaded.task, settings, hooks)
+
+    if not len(cases):
+        raise DataError("there is no test case", "raise data.test_fraction, or give the table a split column")
+    folder = directory / "predictions"
+    folder.mkdir(exist_ok=True)
+    details: dict[str, Any] = {}
+
+    def keep(case: Case, prediction: Prediction) -> None:
+        if settings.run.predictions:
+            loaded.write(prediction, folder, case.id)
+        if prediction.details:
+            details[case.id] = dict(prediction.details)
+        hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
+
+    rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
+    table = pd.DataFrame(rows)
+    write_atomically(directory / "scores.csv", table.to_csv(index=False))
+    summary = summarise(table, metrics_of(evaluators))
+    if details:
+        write_json(directory / "details.json", details)
+    path = directory / "timings.json"
+    timings = folders.read_json(path) if path.exists() else {}
+    write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
+    if loaded.task.kind == "segmentation":
+        _overlays(loaded, cases, table, directory)
+    write_json(directory / "summary.json", summary.to_dict(orient="records"))  # last: it says that scoring is complete
+
+
+def _evaluators(task: Task, settings: Resolved, hooks: HookCaller) -> list[Evaluator]:
+    return evaluators_for(task, settings.run.tolerance_mm, hooks.call("mdx_evaluators", task=task))
+
+
+def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
+    """Draw the best, median and worst test case, of the target sites where there are some."""
+    from mdx.evaluation.segmentation import hard_masks
+    from mdx.report.figures import overlay
+
+    of_target = table[table["role"] == "target"]
+    ranked = (of_target if len(of_target) else table).sort_values("surface_dice", ascending=False)
+    ranked = ranked.dropna(subset=["surface_dice"])
+    (directory / "figures").mkdir(exist_ok=True)
+    picks = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1} if len(ranked) else {}
+    by_id = {c.id: c for c in cases.cases}
+    for name, index in picks.items():
+        row = ranked.iloc[index]
+        sample = cases.load(by_id[row["case"]])
+        prediction = loaded.predict(sample)
+        assert prediction.segmentation is not None  # a segmentation task was scored
+        overlay(
+            directory / "figures" / f"overlay_{name}.png",
+            sample.image.numpy(),
+            hard_masks(prediction.segmentation),
+            sample.mask.numpy() > 0.5,
+            sample.geometry.spacing_mm,
+            f"{name}: site {row['site']}, Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}",
+        )
+
+
+def _start(plan: Plan, data: Dataset, directory: Path, command: Sequence[str]) -> None:
+    """Write down what is about to be run; a directory that already has it is left alone."""
+    if (directory / "provenance.json").exists():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = plan.settings
+    folders.write_yaml(directory / "config.yaml", plain(settings.annotated()))
+    write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
+    write_splits(data.cases, directory / "splits.csv")
+    _write_table(data, directory / "data.csv")
+    confounding = confounding_table(data)
+    if confounding is not None:
+        write_json(directory / "confounding.json", confounding)
+    write_json(directory / "provenance.json", {
+        "plugin": plan.plugin.name, "variant": plan.variant_name, "preset": plan.preset,
+        "summary": (plan.variant.summary if plan.variant else "") or plan.manifest.summary,
+        "paper": dict(plan.manifest.paper), "baselines": list(plan.baselines),
+        "mdx": __version__, "plugin_version": plan.plugin.version, "versions": versions(), "source": source_hash(),
+        "machine": machine(), "seed": plan.seed, "device": settings.run.device, "precision": settings.run.precision,
+        "target_labels": plan.target_labels, "data": absolute_uri(plan.data), "data_uri_kind": plan.data.partition(":")[0],
+        "cohorts": {k: absolute_uri(v) for k, v in plan.cohorts.items()}, "identity": identity(plan, data),
+        "layers": plan.layers, "notes": list(plan.notes), "split_hash": split_hash(data.cases), "task": dataclasses.asdict(data.task), "started": folders.now(),
+    })  # fmt: skip
+
+
+def absolute_uri(uri: str) -> str:
+    """``csv:`` and bare paths made absolute, so that a run can be resumed from another folder."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon:
+        return str(Path(uri).resolve())
+    return f"{scheme}:{Path(rest).resolve()}" if Path(rest).exists() else uri
+
+
+def _write_table(data: Dataset, path: Path) -> None:
+    import pandas as pd
+
+    rows = [
+        {"case": c.id, "subject": c.subject, "site": c.site, "split": c.split, "role": c.role, **c.images,
+         **({"mask": c.mask} if c.mask else {}), **c.columns}
+        for c in data.cases
+    ]  # fmt: skip
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))
+
+
+@contextmanager
+def _signals() -> Iterator[list[Run]]:
+    """SIGTERM and SIGUSR1 (a queue's time limit) stop the run at its next step; it can be resumed."""
+    runs: list[Run] = []
+
+    def stop(*_: object) -> None:
+        for each in runs:
+            each.stop_requested = True
+        if not runs:
+            raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    for name in ("SIGTERM", "SIGUSR1"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            try:
+                before[number] = signal.signal(number, stop)
+            except ValueError:
+                break  # not the main thread, where Python allows no handlers
+    try:
+        yield runs
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
