@@ -23,7 +23,9 @@ def main() -> int:
         return 0
     if FILE.read_text(encoding="utf-8") == now:
         return 0
-    sys.stderr.write("tools/constraints.txt differs from the lock: run 'uv run python tools/check_constraints.py --write'\n")
+    sys.stderr.write(
+        "tools/constraints.txt differs from the lock: run 'uv run python tools/check_constraints.py --write'\n"
+    )
     return 1
 
 

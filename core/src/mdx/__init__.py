@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mdx.interfaces.evaluator import Evaluator
     from mdx.interfaces.model import Model
     from mdx.runs.loading import load_run
-    from mdx.workflow import run
     from mdx.runs.run import Run
+    from mdx.workflow import run
 
 __version__ = "0.1.0"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import signal
 import sys
 import time
@@ -12,27 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mdx import __version__
 from mdx.config import Resolved
 from mdx.data.checks import check
-from mdx.data.confounding import confounding_table
 from mdx.data.open import open_dataset
-from mdx.data.splits import split_hash, write_splits
 from mdx.errors import DataError, RefusedError
 from mdx.evaluation.statistics import summarise
-from mdx.files import plain, write_atomically, write_json
+from mdx.files import write_atomically, write_json
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Dataset, Task
 from mdx.interfaces.evaluator import Evaluator
 from mdx.planning import Plan, make_plan, recorded_plan
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.manager import HookCaller, installed_hooks
+from mdx.records import record
 from mdx.report.run import write_report
 from mdx.runs import directory as folders
 from mdx.runs.device import make_fabric
 from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
-from mdx.runs.provenance import digest_of, machine, source_hash, versions
+from mdx.runs.provenance import digest_of, source_hash, versions
 from mdx.runs.run import Run
 from mdx.runs.scoring import evaluators_for, metrics_of, score_cases
 
@@ -53,7 +50,9 @@ class Result:
         return self.directory / "report.html"
 
 
-def run(plugin: str, data: str | None = None, *, out: str | Path = "runs", again: bool = False, **request: Any) -> Result:
+def run(
+    plugin: str, data: str | None = None, *, out: str | Path = "runs", again: bool = False, **request: Any
+) -> Result:
     """Run a plugin from Python: ``mdx.run("fda", data="csv:cohort.csv", settings={"source": "A", "target": "B"})``.
 
     Args:
@@ -61,7 +60,8 @@ def run(plugin: str, data: str | None = None, *, out: str | Path = "runs", again
         data: URI of the data; the preset's own if not given.
         out: folder of runs.
         again: make a new run although an equal one exists.
-        request: ``variant, preset, seed, device, precision, baselines, config, settings`` (a dict of what ``--set`` takes).
+        request: ``variant, preset, seed, device, precision, baselines, config``, and ``settings``, a dict of what
+            ``--set`` takes.
     """
     settings = request.pop("settings", {})
     plan = make_plan(plugin, data=[data] if data else [], assignments=settings, **request)
@@ -98,12 +98,12 @@ def _carry_out(plan: Plan, data: Dataset, directory: Path, command: Sequence[str
         return Result(directory, found=True)
     with folders.owned(directory):
         try:
-            _start(plan, data, directory, command)
+            record(plan, data, directory, identity(plan, data), command)
             with _signals() as stopping:
                 _run_method(plan, data, directory, stopping)
                 for name in plan.baselines:
                     baseline, beside = plan.for_variant(name), directory / "baselines" / name
-                    _start(baseline, data, beside, command)
+                    record(baseline, data, beside, identity(baseline, data), command)
                     _run_method(baseline, data, beside, stopping)
             write_report(directory)
             write_atomically(directory / "done", folders.now() + "\n")
@@ -274,50 +274,6 @@ def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) ->
             sample.geometry.spacing_mm,
             f"{name}: site {row['site']}, Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}",
         )
-
-
-def _start(plan: Plan, data: Dataset, directory: Path, command: Sequence[str]) -> None:
-    """Write down what is about to be run; a directory that already has it is left alone."""
-    if (directory / "provenance.json").exists():
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    settings = plan.settings
-    folders.write_yaml(directory / "config.yaml", plain(settings.annotated()))
-    write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
-    write_splits(data.cases, directory / "splits.csv")
-    _write_table(data, directory / "data.csv")
-    confounding = confounding_table(data)
-    if confounding is not None:
-        write_json(directory / "confounding.json", confounding)
-    write_json(directory / "provenance.json", {
-        "plugin": plan.plugin.name, "variant": plan.variant_name, "preset": plan.preset,
-        "summary": (plan.variant.summary if plan.variant else "") or plan.manifest.summary,
-        "paper": dict(plan.manifest.paper), "baselines": list(plan.baselines),
-        "mdx": __version__, "plugin_version": plan.plugin.version, "versions": versions(), "source": source_hash(),
-        "machine": machine(), "seed": plan.seed, "device": settings.run.device, "precision": settings.run.precision,
-        "target_labels": plan.target_labels, "data": absolute_uri(plan.data), "data_uri_kind": plan.data.partition(":")[0],
-        "cohorts": {k: absolute_uri(v) for k, v in plan.cohorts.items()}, "identity": identity(plan, data),
-        "layers": plan.layers, "notes": list(plan.notes), "split_hash": split_hash(data.cases), "task": dataclasses.asdict(data.task), "started": folders.now(),
-    })  # fmt: skip
-
-
-def absolute_uri(uri: str) -> str:
-    """``csv:`` and bare paths made absolute, so that a run can be resumed from another folder."""
-    scheme, colon, rest = uri.partition(":")
-    if not colon:
-        return str(Path(uri).resolve())
-    return f"{scheme}:{Path(rest).resolve()}" if Path(rest).exists() else uri
-
-
-def _write_table(data: Dataset, path: Path) -> None:
-    import pandas as pd
-
-    rows = [
-        {"case": c.id, "subject": c.subject, "site": c.site, "split": c.split, "role": c.role, **c.images,
-         **({"mask": c.mask} if c.mask else {}), **c.columns}
-        for c in data.cases
-    ]  # fmt: skip
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 @contextmanager

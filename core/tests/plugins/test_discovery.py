@@ -95,6 +95,8 @@ def test_a_package_without_a_method_cannot_be_run(site: Path) -> None:
 def test_an_import_error_names_the_package_and_the_cause(site: Path) -> None:
     from mdx.plugins.activation import adapter_types
 
-    install(site, "halt", MANIFEST.format(api=1, name="halt", package="mdx_halt"), code="import does_not_exist_anywhere")
+    install(
+        site, "halt", MANIFEST.format(api=1, name="halt", package="mdx_halt"), code="import does_not_exist_anywhere"
+    )
     with pytest.raises(PluginError, match=r"does_not_exist_anywhere(.|\n)*reinstall mdx-halt"):
         adapter_types(find_plugin("halt"), None)

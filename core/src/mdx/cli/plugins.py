@@ -116,7 +116,12 @@ def _settings(plugin: Plugin) -> list[dict[str, Any]]:
 
     _, method = adapter_types(plugin, None)
     rows = []
-    for prefix, model in (("", method), ("data.", DataConfig), ("optimizer.", OptimizerSettings), ("run.", RunSettings)):
+    for prefix, model in (
+        ("", method),
+        ("data.", DataConfig),
+        ("optimizer.", OptimizerSettings),
+        ("run.", RunSettings),
+    ):
         for name in field_names(model):
             info, owner = None, model
             for part in name.split("."):

@@ -97,7 +97,9 @@ def _print_result(result: Result, as_json: bool) -> None:
             path.parent.name if path.parent != result.directory else "main": read_json(path)
             for path in sorted(result.directory.rglob("summary.json"))
         }
-        typer.echo(json.dumps({"directory": str(result.directory), "found": result.found, "summary": summaries}, indent=1))
+        typer.echo(
+            json.dumps({"directory": str(result.directory), "found": result.found, "summary": summaries}, indent=1)
+        )
         return
     from mdx.report.text import summary_table
 

@@ -1,0 +1,1 @@
+"""Tables of cases, images on disk, and what stands between them and a batch."""

@@ -238,7 +238,9 @@ class Dataset:
         return hashlib.sha256(json.dumps([repr(self.task), rows]).encode()).hexdigest()
 
 
-def _file_identity(path: Path | None) -> tuple[str, int] | None:
-    if path is None:
-        return None
-    return path.name, path.stat().st_size
+def _file_identity(path: Path | None) -> tuple[str, int, int] | None:
+    """Name, size and time of change; a missing file is the business of the check, not of the fingerprint."""
+    if path is None or not path.exists():
+        return None if path is None else (path.name, -1, -1)
+    stat = path.stat()
+    return path.name, stat.st_size, stat.st_mtime_ns

@@ -84,8 +84,8 @@ class Manifest:
 
     Attributes:
         adapter: None for a package that only provides readers, models or hooks.
-        default_variant: what ``mdx run PLUGIN`` runs; ``baselines`` are run beside it, the first is the reference of the
-            per-case change.
+        default_variant: what ``mdx run PLUGIN`` runs.
+        baselines: run beside it; the first is what the change of each case is measured against.
         cpu_preset: used on a machine without a GPU where no preset is given; the run says so.
     """
 

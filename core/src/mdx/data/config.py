@@ -1,0 +1,66 @@
+"""How a table is read: which sites and columns, how intensities are scaled, how subjects are split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from mdx.config import Settings
+
+
+class DataConfig(Settings):
+    """The settings in the namespace ``data.``."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    source: tuple[str, ...] = Field((), description="sites to train on; empty: the table's role column, else all sites")
+    target: tuple[str, ...] = Field((), description="sites to adapt to; sites in neither list are left out")
+    reference: str | None = Field(None, description="site whose look other sites are given")
+    image: tuple[str, ...] = Field(("image",), min_length=1, description="columns of images, one for each contrast")
+    label: str = Field("mask", description="column of the truth: a mask, a class or a number")
+    classes: str | tuple[str, ...] = Field(
+        "each", description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2"
+    )
+    intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(
+        "percentiles", description="scaling of each volume and channel; percentiles: clip, then 0 to 1"
+    )
+    lower: float = Field(1.0, ge=0, le=100, description="lower percentile of the intensities")
+    upper: float = Field(99.0, ge=0, le=100, description="upper percentile of the intensities")
+    spacing_mm: tuple[float, ...] | None = Field(
+        None, description="voxel edges that volumes are resampled to (one value: isotropic); null: as stored"
+    )
+    val_fraction: float = Field(0.2, ge=0, lt=1, description="share of each site's subjects that validate")
+    test_fraction: float = Field(0.2, ge=0, lt=1, description="share of each site's subjects that are tested")
+    split_seed: int = Field(0, description="seed of the assignment of subjects to splits")
+    empty_masks: Literal["refuse", "allow"] = Field(
+        "refuse", description="whether a mask without any class is an error; allow where healthy cases are labelled"
+    )
+    cache: bool = Field(True, description="keep preprocessed images on disk")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _mask_values(cls, given: Any) -> Any:
+        if isinstance(given, str) and given.strip() in ("each", "foreground"):
+            return given.strip()
+        parts = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+        values = tuple(str(part).strip() for part in parts)
+        if not values or not all(value.isdigit() and int(value) > 0 for value in values):
+            raise ValueError("must be 'each', 'foreground' or values of the mask such as 1,2")
+        return values
+
+    @field_validator("spacing_mm")
+    @classmethod
+    def _positive(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if given is not None and (not 1 <= len(given) <= 3 or min(given) <= 0):
+            raise ValueError("must be one to three positive lengths in millimetres")
+        return given
+
+    @model_validator(mode="after")
+    def _ordered(self) -> DataConfig:
+        if self.lower >= self.upper:
+            raise ValueError("lower must be below upper")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction must leave subjects to train on")
+        return self

@@ -1,0 +1,115 @@
+"""Is the label tied to the site? A method that removes the site then removes the label."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from mdx.data.facts import FileFacts, read_facts
+from mdx.interfaces.dataset import Case, Dataset
+
+STRONG_V = 0.3
+STRONG_ETA2 = 0.14
+"""Cramér's V of .3 is a medium to strong association, eta squared of .14 a large effect (Cohen 1988)."""
+BINS = 4
+
+
+def confounding_table(data: Dataset) -> dict[str, Any] | None:
+    """Site against label: counts per cell, an association, and a warning where it is strong; ready for JSON.
+
+    Classes: Cramér's V with Bergsma's bias correction (2013). Numbers, and for segmentation the foreground volume in
+    ml: eta squared, the part of the variance that lies between sites. None where there is nothing to tabulate.
+
+    Returns:
+        ``title``, ``table`` {site: {column: number}}, ``measure``, ``association`` and ``warning`` (may be empty).
+    """
+    if data.task.kind == "classification":
+        return _classes(data)
+    if data.task.kind == "regression":
+        return _numbers(data, _column(data.cases, data.task.label), data.task.label)
+    if data.task.kind == "segmentation":
+        return _numbers(data, _volumes(data.cases), "foreground volume (ml)")
+    return None
+
+
+def _column(cases: Sequence[Case], name: str) -> dict[str, float]:
+    return {case.id: float(case.columns[name]) for case in cases if case.columns.get(name) is not None}
+
+
+def _volumes(cases: Sequence[Case]) -> dict[str, float]:
+    paths = {case.id: case.mask for case in cases if case.mask is not None}
+    facts = read_facts(paths.values(), "mask")
+    found = {name: facts[path] for name, path in paths.items()}
+    return {n: sum(f.labels.values()) * f.voxel_ml for n, f in found.items() if isinstance(f, FileFacts)}
+
+
+def _classes(data: Dataset) -> dict[str, Any]:
+    label, sites = data.task.label, data.task.sites
+    table = {site: dict.fromkeys(data.task.classes, 0) for site in sites}
+    for case in data.cases:
+        if case.columns.get(label) is not None:
+            table[case.site][str(case.columns[label])] += 1
+    strength = cramers_v(np.array([list(row.values()) for row in table.values()]))
+    empty = sum(n == 0 for row in table.values() for n in row.values())
+    warning = ""
+    if strength is not None and strength >= STRONG_V:
+        warning = (
+            f"{label} and site go together (Cramér's V {strength:.2f}, {empty} empty cells): what removes the site may "
+            f"remove {label}, and a network may read the site instead"
+        )
+    return {"title": f"cases by site and {label}", "table": table, "measure": "Cramér's V", "association": strength,
+            "warning": warning}  # fmt: skip
+
+
+def cramers_v(counts: np.ndarray) -> float | None:
+    """Bias-corrected Cramér's V of a table of counts, 0 to 1; None if one of its two variables does not vary."""
+    counts = np.asarray(counts, dtype=float)
+    counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
+    n, (rows, columns) = counts.sum(), counts.shape
+    if min(rows, columns) < 2 or n < 2:
+        return None
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / n
+    phi2 = ((counts - expected) ** 2 / expected).sum() / n
+    phi2 = max(0.0, phi2 - (rows - 1) * (columns - 1) / (n - 1))
+    r, c = rows - (rows - 1) ** 2 / (n - 1), columns - (columns - 1) ** 2 / (n - 1)
+    return float(min(1.0, np.sqrt(phi2 / min(r - 1, c - 1)))) if min(r, c) > 1 else None
+
+
+def eta_squared(groups: Sequence[np.ndarray]) -> float | None:
+    """The part of the variance that lies between groups, 0 to 1; None for one group or no variance."""
+    groups = [np.asarray(g, dtype=float) for g in groups if len(g)]
+    if len(groups) < 2:
+        return None
+    pooled = np.concatenate(groups)
+    total = ((pooled - pooled.mean()) ** 2).sum()
+    between = sum(len(g) * (g.mean() - pooled.mean()) ** 2 for g in groups)
+    return float(between / total) if total > 0 else None
+
+
+def _numbers(data: Dataset, values: dict[str, float], name: str) -> dict[str, Any] | None:
+    by_site: dict[str, list[float]] = defaultdict(list)
+    for case in data.cases:
+        if case.id in values:
+            by_site[case.site].append(values[case.id])
+    if not by_site:
+        return None
+    arrays = {site: np.array(by_site[site]) for site in data.task.sites if by_site[site]}
+    edges = np.unique(np.quantile(np.concatenate(list(arrays.values())), np.linspace(0, 1, BINS + 1)))
+    names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    table = {
+        site: {**dict(zip(names, map(int, np.histogram(x, edges)[0]), strict=True)), "n": len(x), "mean": float(x.mean())}
+        for site, x in arrays.items()
+    }  # fmt: skip
+    strength = eta_squared(list(arrays.values()))
+    warning = ""
+    if strength is not None and strength >= STRONG_ETA2:
+        warning = (
+            f"{name} differs between sites (eta squared {strength:.2f}): what removes the site may remove part of it, and "
+            "scores of two sites are not of equally hard cases"
+        )
+    return {"title": f"cases by site and {name}", "table": table, "measure": "eta squared", "association": strength,
+            "warning": warning}  # fmt: skip

@@ -1,0 +1,178 @@
+"""From a case to a sample, and from a prediction back to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mdx.cache import cache_dir
+from mdx.data.config import DataConfig
+from mdx.data.facts import file_key
+from mdx.data.geometry import compare_grids, mismatch, ras_grid, resample_onto, resample_to_spacing, undo_resampling
+from mdx.data.images import read_image, read_mask, write_image, write_mask
+from mdx.data.intensity import scale_intensity
+from mdx.data.store import load_array, load_geometry, save_array, save_geometry, slices_together
+from mdx.errors import DataError, nearest
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Case, Sample, Task
+from mdx.interfaces.geometry import Geometry
+
+VERSION = 1  # raise it when the same file and settings give another sample
+
+
+class TableLoader:
+    """Reads and preprocesses the cases of a table; the loader of its dataset.
+
+    Attributes:
+        config, task: how to read, and what to.
+        keep: whether a loop may hold samples in memory; false where ``config.cache`` is off: all is read afresh.
+    """
+
+    def __init__(self, config: DataConfig, task: Task) -> None:
+        self.config, self.task, self.keep = config, task, config.cache
+
+    def __call__(self, case: Case, visible: bool) -> Sample:
+        """The sample of ``case``; its labels only if they are visible."""
+        image, geometry = self._image(case)
+        name = self.task.label
+        present = case.mask is not None if self.task.kind == "segmentation" else case.columns.get(name) is not None
+        if not present or not visible:
+            return Sample(case, torch.from_numpy(image), geometry, {}, frozenset([name] if present else []))
+        return Sample(case, torch.from_numpy(image), geometry, {name: self._label(case, geometry)})
+
+    def _image(self, case: Case) -> tuple[np.ndarray, Geometry]:
+        paths = list(case.images.values())
+        if not self.config.cache:
+            return prepare_image(paths, self.config)
+        c = self.config
+        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm)
+        name = file_key(paths[0], *settings, *(file_key(path) for path in paths[1:]))
+        folder = cache_dir("samples")
+        array, facts = folder / f"{name}.npy", folder / f"{name}.json"
+        geometry = load_geometry(facts)
+        values = load_array(array) if geometry is not None else None
+        if values is None or geometry is None:
+            values, geometry = prepare_image(paths, self.config)
+            save_array(array, values)
+            save_geometry(facts, geometry)  # last: without it the array is not used
+        return values, geometry
+
+    def _label(self, case: Case, geometry: Geometry) -> Any:
+        if self.task.kind == "segmentation":
+            return torch.from_numpy(self._mask(case, geometry))
+        value = case.columns[self.task.label]
+        if self.task.kind == "classification":
+            if str(value) not in self.task.classes:
+                raise DataError(f"has the unknown class '{value}'", nearest(str(value), self.task.classes), case.id)
+            return self.task.classes.index(str(value))
+        return float(value)
+
+    def _mask(self, case: Case, geometry: Geometry) -> np.ndarray:
+        assert case.mask is not None  # asked for only where there is one
+        if not self.config.cache:
+            return self._prepare_mask(case, geometry)
+        grid = (geometry.affine.tobytes().hex(), geometry.shape)
+        name = file_key(case.mask, VERSION, _libraries(), self.task.label_values, grid)
+        array = cache_dir("samples") / f"{name}.npy"
+        values = load_array(array)
+        if values is None:
+            values = self._prepare_mask(case, geometry)
+            save_array(array, values)
+        return values
+
+    def _prepare_mask(self, case: Case, geometry: Geometry) -> np.ndarray:
+        assert case.mask is not None  # asked for only where there is one
+        labels, own = read_mask(case.mask)
+        one_hot = np.stack([_belongs(labels, values) for values in self.task.label_values]).astype(np.float32)
+        assert geometry.layout is not None  # it was read from a file
+        shape, affine = ras_grid(geometry.layout)
+        wrong = mismatch(replace(geometry, shape=shape, affine=affine), own)
+        if wrong is not None:
+            raise DataError(*wrong, where=case.mask)
+        if geometry.shape != shape or not np.array_equal(geometry.affine, affine):
+            one_hot = resample_onto(one_hot, own.affine, geometry.shape, geometry.affine, "nearest")
+        return slices_together(one_hot)
+
+
+def _belongs(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    return np.isin(labels, values) if values else labels > 0
+
+
+@cache
+def _libraries() -> str:
+    return " ".join(f"{name} {version(name)}" for name in ("monai", "torch", "numpy"))
+
+
+def prepare_image(paths: Sequence[Path], config: DataConfig) -> tuple[np.ndarray, Geometry]:
+    """Read the contrasts of one case and preprocess them: (C, *spatial) float32 and the first file's geometry.
+
+    Raises DataError for contrasts on different grids and for files that cannot be read.
+    """
+    parts, geometry = [], None
+    for path in paths:
+        values, own = read_image(path)
+        if geometry is None:
+            geometry = own
+        elif compare_grids(geometry, own) != "same":
+            raise DataError(f"does not lie on the grid of {paths[0].name}", "resample the contrasts to one grid", path)
+        parts.append(values)
+    assert geometry is not None  # config.image has at least one column
+    values = np.concatenate(parts)
+    if config.spacing_mm is not None:
+        values, geometry = resample_to_spacing(values, geometry, config.spacing_mm)
+    return slices_together(scale_intensity(values, config)), geometry
+
+
+def load_file(paths: Mapping[str, Path], config: DataConfig, task: Task) -> Sample:
+    """New files, one for each column of ``config.image``, read as the cases of a table are; nothing is cached.
+
+    Raises DataError for files with other channels or dimensions than the task's.
+    """
+    images = {name: Path(paths[name]) for name in config.image}
+    first = next(iter(images.values()))
+    case = Case(id=first.name, subject="", site="", images=images)
+    sample = TableLoader(config.model_copy(update={"cache": False}), task)(case, False)
+    found = (sample.image.ndim - 1, len(sample.image))
+    if found != (task.dims, len(task.channels)):
+        raise DataError(
+            f"is {found[0]}-D with {found[1]} channel(s); the model takes {task.dims}-D with {len(task.channels)}",
+            "give an image of the kind that it was trained on",
+            first,
+        )
+    return sample
+
+
+def label_map(probabilities: np.ndarray, task: Task) -> np.ndarray:
+    """(K, *spatial) probabilities as (*spatial) mask values: the most probable class where it exceeds 0.5, else 0."""
+    probabilities = np.asarray(probabilities)
+    numbers = np.array([values[0] if len(values) == 1 else 1 for values in task.label_values] or [1])
+    best = numbers[probabilities.argmax(axis=0)]
+    return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(np.uint8 if numbers.max() <= 255 else np.uint16)
+
+
+def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: str, config: DataConfig) -> list[Path]:
+    """Write the mask as ``<case_id><suffix>`` and the image as ``<case_id>_image<suffix>``, on the file's own grid.
+
+    Probabilities are resampled to that grid before they are made a mask. Images whose intensities were scaled are
+    always float32: their values are not the file's. JPEG would change values, so PNG is written for it. Returns the
+    paths.
+    """
+    geometry = prediction.geometry
+    suffix = geometry.layout.suffix.lower() if geometry.layout else ".nii.gz"
+    suffix = ".png" if suffix in (".jpg", ".jpeg") else suffix
+    written: list[Path] = []
+    if prediction.segmentation is not None:
+        probabilities, grid = undo_resampling(np.asarray(prediction.segmentation, dtype=np.float32), geometry)
+        written.append(folder / f"{case_id}{suffix}")
+        write_mask(written[-1], label_map(probabilities, task), grid)
+    if prediction.image is not None:
+        written.append(folder / f"{case_id}_image{suffix}")
+        write_image(written[-1], prediction.image, geometry, "file" if config.intensity == "none" else "float32")
+    return written

@@ -1,0 +1,111 @@
+"""From a URI to a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdx.data.config import DataConfig
+from mdx.data.facts import FileFacts, read_facts
+from mdx.data.images import header_of
+from mdx.data.loading import TableLoader
+from mdx.data.splits import assign_roles, assign_splits
+from mdx.data.table import TABLES, read_table
+from mdx.errors import DataError, nearest
+from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
+
+MOST_CLASSES_OF_NUMBERS = 10
+
+
+def open_dataset(uri: str, config: DataConfig) -> Dataset:
+    """The dataset of ``csv:PATH``, of a bare path to a table, or of a scheme that a plugin reads (``sim:brain``).
+
+    Raises DataError for an unknown scheme and for everything wrong with the table.
+    """
+    scheme, colon, rest = uri.partition(":")
+    if scheme == "csv" and colon:
+        return open_table(rest, config)
+    if uri.lower().endswith(TABLES):
+        return open_table(uri, config)
+    from mdx.plugins.discovery import dataset_providers
+
+    providers = dataset_providers()
+    if not colon or scheme not in providers:
+        raise DataError(
+            f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, 'csv'})}",
+            f"give a table (.csv, .tsv, .parquet) or one of {', '.join(f'{s}:' for s in sorted({*providers, 'csv'}))}",
+        )
+    return providers[scheme]()(rest, config)
+
+
+def open_table(path: str | Path, config: DataConfig) -> Dataset:
+    """The dataset of a table: cases with splits and roles, and the task that its label column makes it."""
+    try:
+        cases = assign_splits(read_table(path, config), config)
+        cases = assign_roles(cases, config.source, config.target, config.reference)
+    except DataError as error:
+        raise error if error.where else DataError(error.what, error.remedy, path) from error
+    task = infer_task(cases, config)
+    return Dataset(task, cases, TableLoader(config, task))
+
+
+def infer_task(cases: Sequence[Case], config: DataConfig) -> Task:
+    """What the label column makes the task, from the columns, one image's header and, for ``each``, the masks.
+
+    Masks: segmentation. Texts, or whole numbers of which there are at most ten: classification. Other numbers:
+    regression. Without the default column ``mask``, ``class`` and ``age`` are looked for; without any, the task is
+    harmonisation. Raises DataError for a label column that does not exist.
+    """
+    dims, channels = _first_readable(cases, config)
+    sites = tuple(sorted({case.site for case in cases}))
+    if any(case.mask is not None for case in cases):
+        classes, values = mask_classes(cases, config)
+        return Task("segmentation", classes, channels, dims, sites, "mask", values)
+    columns = {name for case in cases for name in case.columns}
+    label = config.label
+    if label == "mask":
+        label = next((name for name in ("class", "age") if name in columns), "")
+        if not label:
+            return Task("harmonisation", (), channels, dims, sites, "")
+    if label not in columns:
+        raise DataError(f"the table has no column '{label}'", nearest(label, columns))
+    kind, names = _kind_of([case.columns.get(label) for case in cases])
+    return Task(kind, names, channels, dims, sites, label)
+
+
+def _kind_of(values: Sequence[object]) -> tuple[TaskKind, tuple[str, ...]]:
+    found = {value for value in values if value is not None}
+    if not found:
+        raise DataError("the label column is empty", "fill it, or name another with --set data.label=COLUMN")
+    is_text = any(isinstance(value, str) for value in found)
+    if is_text or (all(isinstance(v, int) for v in found) and len(found) <= MOST_CLASSES_OF_NUMBERS):
+        return "classification", tuple(str(value) for value in sorted(found, key=lambda v: (isinstance(v, str), v)))
+    return "regression", ()
+
+
+def mask_classes(cases: Sequence[Case], config: DataConfig) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Names of the classes and the mask values of each; an empty tuple of values stands for every value above 0."""
+    if config.classes == "foreground":
+        return ("foreground",), ((),)
+    if config.classes != "each":
+        return tuple(config.classes), tuple((int(value),) for value in config.classes)
+    facts = read_facts([case.mask for case in cases if case.mask is not None], "mask")
+    found = sorted({value for f in facts.values() if isinstance(f, FileFacts) for value in f.labels})
+    if not found:
+        errors = [f for f in facts.values() if isinstance(f, DataError)]
+        raise errors[0] if errors else DataError("every mask is empty", "check that the column 'mask' names masks")
+    return tuple(map(str, found)), tuple((value,) for value in found)
+
+
+def _first_readable(cases: Sequence[Case], config: DataConfig) -> tuple[int, tuple[str, ...]]:
+    """Dimensions and channel names from the first case whose files can be read; ``check`` names those that cannot."""
+    first_error: DataError | None = None
+    for case in cases:
+        try:
+            headers = {column: header_of(case.images[column]) for column in config.image}
+        except DataError as error:
+            first_error = first_error or error
+            continue
+        names = tuple(column if n == 1 else f"{column}[{i}]" for column, (_, n) in headers.items() for i in range(n))
+        return next(iter(headers.values()))[0], names
+    raise first_error or DataError("no case is left", "check the sites given as source and target")

@@ -1,0 +1,342 @@
+"""Slices, patches and whole images, in batches that depend on the seed alone.
+
+A view says what is cut out of a sample. Random views draw with a generator made from (seed, rank, step), so a batch
+does not depend on how many workers load. Cutting is plain indexing of memory-mapped arrays: only a slice's pages are
+read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mdx.errors import DataError
+from mdx.interfaces.dataset import Batch, Case, Dataset, Sample
+
+Sampler = Callable[[Dataset, np.random.Generator], Iterator[int]]
+KEPT_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a view cut out: image (C, ...), mask (K, ...) or None, and the place it came from."""
+
+    image: Tensor
+    mask: Tensor | None
+    position: tuple[int, ...] | None = None
+
+
+class View(Protocol):
+    """What is cut out of a sample. ``random`` views cut one piece by chance, others have ``pieces``."""
+
+    random: bool
+
+    def pieces(self, data: Dataset, case: Case) -> int:
+        """How many pieces a case has."""
+        ...
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        """The piece ``index`` of a sample, or a random one."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wholes:
+    """The whole image."""
+
+    random: bool = False
+
+    def pieces(self, data: Dataset, case: Case) -> int:
+        """One."""
+        return 1
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        """The sample itself."""
+        return Piece(sample.image, _mask(sample))
+
+
+@dataclass(frozen=True)
+class AllSlices:
+    """Every slice along a spatial axis (-1: axial); a 2-D image is one slice."""
+
+    axis: int = -1
+    random: bool = False
+
+    def pieces(self, data: Dataset, case: Case) -> int:
+        """Number of slices of the case."""
+        return 1 if data.task.dims == 2 else _kept(data, case).image.shape[_dim(self.axis)]
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        """Slice ``index``, (C, H, W)."""
+        return _slice(sample, self.axis, index)
+
+
+@dataclass(frozen=True)
+class RandomSlices:
+    """A random slice along a spatial axis, and a random crop of it (rows, columns; None: all of the slice).
+
+    A slice smaller than the crop is centred: images are padded with the slice's minimum of each channel, masks with 0.
+    """
+
+    crop: int | tuple[int, int] | None = None
+    axis: int = -1
+    random: bool = True
+
+    def pieces(self, data: Dataset, case: Case) -> int:
+        """One draw."""
+        return 1
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        """A slice (C, H, W) drawn uniformly, and a crop of it drawn uniformly."""
+        n = 1 if sample.image.ndim == 3 else sample.image.shape[_dim(self.axis)]
+        piece = _slice(sample, self.axis, int(rng.integers(n)))
+        if self.crop is None:
+            return piece
+        size = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        return replace(_crop(piece, size, rng), position=piece.position)
+
+
+@dataclass(frozen=True)
+class RandomPatches:
+    """A random patch of ``size`` voxels (one number: equal edges), padded as ``RandomSlices`` pads."""
+
+    size: int | tuple[int, ...]
+    random: bool = True
+
+    def pieces(self, data: Dataset, case: Case) -> int:
+        """One draw."""
+        return 1
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        """A patch (C, *size) drawn uniformly; its position is the first voxel, negative inside padding."""
+        dims = sample.image.ndim - 1
+        size = (self.size,) * dims if isinstance(self.size, int) else self.size
+        if len(size) != dims:
+            raise DataError(
+                f"a patch of size {size} cannot be cut from a {dims}-D image", "give one edge for each axis"
+            )
+        return _crop(Piece(sample.image, _mask(sample)), size, rng)
+
+
+def _mask(sample: Sample) -> Tensor | None:
+    return sample.labels.get("mask")
+
+
+def _dim(axis: int) -> int:
+    return axis if axis < 0 else axis + 1
+
+
+def _slice(sample: Sample, axis: int, index: int) -> Piece:
+    mask = _mask(sample)
+    if sample.image.ndim == 3:
+        return Piece(sample.image, mask, (0,))
+    dim = _dim(axis)
+    return Piece(sample.image.select(dim, index), None if mask is None else mask.select(dim, index), (index,))
+
+
+def _crop(piece: Piece, size: tuple[int, ...], rng: np.random.Generator) -> Piece:
+    image, mask = piece.image, piece.mask
+    short = [max(0, want - have) for want, have in zip(size, image.shape[1:], strict=True)]
+    before = [n // 2 for n in short]
+    if any(short):
+        image = _padded(image, short, before, image.flatten(1).amin(1))
+        mask = None if mask is None else _padded(mask, short, before, mask.new_zeros(len(mask)))
+    first = [int(rng.integers(have - want + 1)) for want, have in zip(size, image.shape[1:], strict=True)]
+    window = (slice(None), *(slice(f, f + n) for f, n in zip(first, size, strict=True)))
+    position = tuple(f - b for f, b in zip(first, before, strict=True))
+    return Piece(image[window], None if mask is None else mask[window], position)
+
+
+def _padded(values: Tensor, short: list[int], before: list[int], fill: Tensor) -> Tensor:
+    amounts = [n for b, s in zip(reversed(before), reversed(short), strict=True) for n in (b, s - b)]
+    return torch.stack([F.pad(v, amounts, value=float(f)) for v, f in zip(values, fill, strict=True)])
+
+
+class _Recent:
+    """The samples used last, up to a number of bytes; only for reading."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.used = limit, 0
+        self.samples: OrderedDict[tuple[int, str, bool], tuple[Sample, int, Any]] = OrderedDict()
+
+    def get(self, data: Dataset, case: Case) -> Sample:
+        key = (id(data.loader), case.id, case.id in data.hidden)
+        known = self.samples.get(key)
+        if known is not None:
+            self.samples.move_to_end(key)
+            return known[0]
+        sample = data.load(case)
+        size = sample.image.nbytes + sum(v.nbytes for v in sample.labels.values() if isinstance(v, Tensor))
+        self.samples[key] = (sample, size, data.loader)  # the loader is kept so that its id is not used again
+        self.used += size
+        while self.used > self.limit and len(self.samples) > 1:
+            self.used -= self.samples.popitem(last=False)[1][1]
+        return sample
+
+
+_RECENT = _Recent(KEPT_BYTES)
+
+
+def _kept(data: Dataset, case: Case) -> Sample:
+    return _RECENT.get(data, case) if getattr(data.loader, "keep", True) else data.load(case)
+
+
+def make_loader(
+    data: Dataset,
+    batch_size: int,
+    *,
+    view: View | None = None,
+    sampler: Sampler | None = None,
+    steps: int | None = None,
+    endless: bool = False,
+    shuffle: bool = True,
+    seed: int,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    pin: bool = False,
+) -> Loader:
+    """Batches of ``data``, equal for equal (seed, rank, world) whatever the number of workers.
+
+    Args:
+        view: what is cut out of each sample; None for wholes.
+        sampler: yields indices of cases, drawn anew for each pass, instead of all cases in (shuffled) order.
+        steps: exactly so many batches, in as many passes as it takes; ``endless``: never an end.
+        shuffle: cases in random order; random views then draw cases independently and uniformly.
+        rank, world: which part of each pass this process takes; parts are of equal length.
+        pin: pin the memory of batches, for copies to a GPU.
+
+    Raises DataError while iterating if the images of a batch differ in shape.
+    """
+    if batch_size < 1 or not len(data):
+        raise DataError("there is nothing to load", "give at least one case and a batch size of at least 1")
+    return Loader(data, batch_size, view or Wholes(), sampler, steps, endless, shuffle, seed, workers, rank, world, pin)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """See ``make_loader``. Iterating it twice gives the same batches twice."""
+
+    data: Dataset
+    batch_size: int
+    view: View
+    sampler: Sampler | None
+    steps: int | None
+    endless: bool
+    shuffle: bool
+    seed: int
+    workers: int
+    rank: int
+    world: int
+    pin: bool
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = map(self.__getitem__, self._plan()) if self.workers == 0 else iter(self._parallel())
+        return (_pinned(batch) for batch in batches) if self.pin else batches
+
+    def _parallel(self) -> Any:
+        from torch.utils.data import DataLoader
+
+        plan: Any = self._plan()
+        return DataLoader(self, batch_size=None, sampler=plan, num_workers=self.workers, collate_fn=_as_it_is)  # type: ignore[arg-type]
+
+    def _plan(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+        """(step, [(case, piece)...]) of every batch."""
+        whole = self.steps is not None or self.endless
+        passes = itertools.count() if whole else range(1)
+        items = itertools.chain.from_iterable(map(self._pass, passes))
+        numbers = itertools.count() if self.steps is None else range(self.steps)
+        for step in numbers:
+            batch = list(itertools.islice(items, self.batch_size))
+            if not batch:
+                return
+            yield step, batch
+
+    def _pass(self, number: int) -> Iterator[tuple[int, int]]:
+        if self.sampler is not None:
+            rng = np.random.default_rng([self.seed, self.rank, number, 1])
+            drawn = iter(self.sampler(self.data, rng))
+            first = next(drawn, None)
+            if first is None:
+                raise DataError("the sampler yields no case", "check that the cases it looks for exist")
+            for index in itertools.chain([first], drawn):
+                yield from ((int(index), piece) for piece in range(self._pieces(int(index))))
+            return
+        n = len(self.data)
+        if self.view.random and self.shuffle:
+            rng = np.random.default_rng([self.seed, self.rank, number, 2])
+            yield from ((int(index), 0) for index in rng.integers(n, size=math.ceil(n / self.world)))
+            return
+        items = [(index, piece) for index in range(n) for piece in range(self._pieces(index))]
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, number, 3]).permutation(len(items))
+            items = [items[i] for i in order]
+        share = math.ceil(len(items) / self.world)
+        yield from itertools.islice(itertools.cycle(items), self.rank, share * self.world, self.world)
+
+    def _pieces(self, index: int) -> int:
+        return self.view.pieces(self.data, self.data.cases[index])
+
+    def __getitem__(self, planned: tuple[int, list[tuple[int, int]]]) -> Batch:
+        step, items = planned
+        rng = np.random.default_rng([self.seed, self.rank, step])
+        cases = [self.data.cases[index] for index, _ in items]
+        samples = [_kept(self.data, case) for case in cases]
+        pieces = [self.view.cut(s, piece, rng) for s, (_, piece) in zip(samples, items, strict=True)]
+        image = _stacked([p.image for p in pieces], cases)
+        name = self.data.task.label
+        positions = [p.position for p in pieces if p.position is not None]
+        return Batch(
+            image=image,
+            case_ids=[case.id for case in cases],
+            sites=[case.site for case in cases],
+            subjects=[case.subject for case in cases],
+            labels=self._labels(samples, pieces, image),
+            labelled=torch.tensor([name in sample.labels for sample in samples]),
+            position=torch.tensor(positions) if positions else None,
+        )
+
+    def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Tensor]:
+        """The task's label of each item; zeros where it is hidden or missing."""
+        task = self.data.task
+        if task.kind == "segmentation":
+            absent = image.new_zeros((len(task.classes), *image.shape[2:]))
+            return {"mask": torch.stack([absent if p.mask is None else p.mask for p in pieces])}
+        if not task.label:
+            return {}
+        values = [sample.labels.get(task.label, 0) for sample in samples]
+        return {task.label: torch.tensor(values, dtype=torch.int64 if task.kind == "classification" else torch.float32)}
+
+
+def _stacked(images: list[Tensor], cases: list[Case]) -> Tensor:
+    shapes = {tuple(image.shape) for image in images}
+    if len(shapes) > 1:
+        named = ", ".join(f"{c.id} {tuple(i.shape[1:])}" for c, i in list(zip(cases, images, strict=True))[:3])
+        raise DataError(
+            f"images of different shapes cannot be one batch ({named})",
+            "use a batch size of 1, or cut pieces of one size (RandomSlices(crop=...), RandomPatches(...))",
+        )
+    return torch.stack(images)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _pinned(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        image=batch.image.pin_memory(),
+        labels={name: value.pin_memory() for name, value in batch.labels.items()},
+        labelled=batch.labelled.pin_memory(),
+        position=None if batch.position is None else batch.position.pin_memory(),
+    )

@@ -1,0 +1,223 @@
+"""The table of a cohort: CSV, TSV or Parquet, one row a case, with every problem reported at once."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mdx.data.config import DataConfig
+from mdx.data.images import SUFFIXES
+from mdx.errors import DataError, nearest
+from mdx.files import write_atomically
+from mdx.interfaces.dataset import Case
+
+TABLES = (".csv", ".tsv", ".parquet")
+SPLITS = ("train", "val", "test")
+ROLES = ("source", "target", "reference", "unlabelled")
+CASE_COLUMNS = ("case", "id")
+EMPTY = {"", "na", "n/a", "nan", "none", "null"}
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+SHOWN = 20
+
+
+def read_table(path: str | Path, config: DataConfig) -> list[Case]:
+    """The cases of a table; relative paths in it are relative to the table. No image is touched.
+
+    Columns: ``subject``, ``site`` and those of ``config.image`` must be there; ``mask`` (or ``config.label``, where it
+    names files), ``split``, ``role`` and ``case`` may be. A case without an id is named after its subject, with a
+    number where the subject has several cases. Raises DataError with all problems of the table.
+    """
+    path = Path(path)
+    header, rows = read_rows(path)
+    needed = (*config.image, "subject", "site")
+    missing = [name for name in needed if name not in header]
+    if missing:
+        hints = "\n  ".join(f"no column '{name}': {nearest(name, header)}" for name in missing)
+        raise DataError(
+            f"columns are missing:\n  {hints}",
+            "rename or add them; another column of images is named with --set data.image=COLUMN",
+            path,
+        )
+    if not rows:
+        raise DataError("the table has no rows", "'mdx data init FOLDER' writes one from a folder of images", path)
+    mask_column = _mask_column(header, rows, config.label)
+    problems = [
+        *_empty_cells(rows, needed),
+        *_unknown_words(rows, "split", SPLITS),
+        *_unknown_words(rows, "role", ROLES),
+    ]
+    ids, faults = _case_ids(header, rows)
+    problems += faults + _subjects_in_two_splits(rows)
+    if problems:
+        more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise DataError(
+            f"{len(problems)} problem(s) in the table:\n  " + "\n  ".join(problems[:SHOWN]) + more,
+            "correct the rows (numbered as lines of the file)",
+            path,
+        )
+    known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column}
+    others = {name: _typed([row[name] for row in rows]) for name in header if name not in known}
+    folder = str(path.parent.absolute())
+    locate = _locator(folder)
+    return [
+        Case(
+            id=ids[i],
+            subject=row["subject"],
+            site=row["site"],
+            images={name: locate(row[name]) for name in config.image},
+            mask=locate(row[mask_column]) if mask_column and row[mask_column] else None,
+            split=row.get("split") or None,
+            role=row.get("role") or None,
+            columns={name: values[i] for name, values in others.items()},
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a table as texts; cells such as ``n/a`` are empty. Raises DataError if it cannot be read."""
+    if path.suffix.lower() not in TABLES:
+        raise DataError("is no table", f"give a file that ends in {', '.join(TABLES)}", path)
+    try:
+        if path.suffix.lower() == ".parquet":
+            return _parquet_rows(path)
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+            lines = list(csv.reader(stream, delimiter=separator))
+    except FileNotFoundError:
+        raise DataError("there is no such table", "check the path, or write one with 'mdx data init'", path) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read ({error})", "save it as CSV in UTF-8", path) from error
+    header = [name.strip() for name in lines[0]] if lines else []
+    twice = [name for name, n in Counter(header).items() if n > 1 and name]
+    if twice:
+        raise DataError(f"the column '{twice[0]}' is there twice", "rename one of them", path)
+    wrong = [n for n, line in enumerate(lines[1:], start=2) if line and len(line) > len(header)]
+    if wrong:
+        raise DataError(f"line {wrong[0]} has more cells than the header", "quote cells that hold commas", path)
+    return header, [
+        {name: _cell(cell) for name, cell in zip(header, line + [""] * (len(header) - len(line)), strict=True)}
+        for line in lines[1:]
+        if any(line)
+    ]
+
+
+def _parquet_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(f"cannot be read ({error})", "save it as Parquet or CSV again", path) from error
+    rows = [{k: "" if v is None else _cell(str(v)) for k, v in row.items()} for row in table.to_pylist()]
+    return list(table.column_names), rows
+
+
+def _cell(text: str) -> str:
+    text = text.strip()
+    return "" if text.lower() in EMPTY else text
+
+
+def _mask_column(header: Sequence[str], rows: Sequence[Mapping[str, str]], label: str) -> str | None:
+    if label in header and any(row[label].lower().endswith(SUFFIXES) for row in rows):
+        return label
+    return "mask" if "mask" in header else None
+
+
+def _empty_cells(rows: Sequence[Mapping[str, str]], needed: Iterable[str]) -> list[str]:
+    return [f"line {n}: '{name}' is empty" for n, row in enumerate(rows, start=2) for name in needed if not row[name]]
+
+
+def _unknown_words(rows: Sequence[Mapping[str, str]], column: str, words: Sequence[str]) -> list[str]:
+    return [
+        f"line {n}: {column} '{row[column]}' is not known: {nearest(row[column], words)}"
+        for n, row in enumerate(rows, start=2)
+        if row.get(column) and row[column] not in words
+    ]
+
+
+def _case_ids(header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    column = next((name for name in CASE_COLUMNS if name in header), None)
+    if column is not None:
+        ids = [row[column] for row in rows]
+        problems = [f"line {n}: '{column}' is empty" for n, name in enumerate(ids, start=2) if not name]
+        problems += [
+            f"line {n}: '{name}' cannot name files" for n, name in enumerate(ids, start=2)
+            if name and not SAFE_NAME.fullmatch(name)
+        ]  # fmt: skip
+    else:
+        total = Counter(row["subject"] for row in rows)
+        seen: Counter[str] = Counter()
+        ids, problems = [], []
+        for row in rows:
+            subject = row["subject"]
+            seen[subject] += 1
+            name = re.sub(r"[^A-Za-z0-9._+-]+", "-", subject).lstrip("._+-") or "case"
+            ids.append(name if total[subject] == 1 else f"{name}_{seen[subject]}")
+    lines = defaultdict(list)
+    for n, name in enumerate(ids, start=2):
+        lines[name].append(n)
+    problems += [
+        f"lines {', '.join(map(str, where[:4]))}: the case '{name}' is there {len(where)} times"
+        for name, where in lines.items()
+        if len(where) > 1 and name
+    ]
+    return ids, problems
+
+
+def _subjects_in_two_splits(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.get("split") and row["subject"]:
+            found[row["subject"]].add(row["split"])
+    return [
+        f"subject {name} is in {' and '.join(sorted(splits))}: keep all of a subject's cases in one split"
+        for name, splits in found.items()
+        if len(splits) > 1
+    ]
+
+
+def _typed(cells: Sequence[str]) -> Sequence[Any]:
+    """A column as int, float or text, whichever holds all its cells; empty ones are None."""
+    filled = [cell for cell in cells if cell]
+    for kind in (int, float):
+        try:
+            if any(cell.lstrip("-")[:1] == "0" and cell.lstrip("-")[1:2].isdigit() for cell in filled):
+                break  # 007 is a name
+            return [kind(cell) if cell else None for cell in cells]
+        except ValueError:
+            continue
+    return [cell or None for cell in cells]
+
+
+def _locator(folder: str) -> Callable[[str], Path]:
+    """How a cell becomes an absolute path; ``..`` is resolved in the text, so that no file is touched."""
+    return lambda cell: Path(os.path.normpath(os.path.join(folder, os.path.expanduser(cell))))  # noqa: PTH111, PTH118
+
+
+def write_table(cases: Sequence[Case], path: Path) -> None:
+    """Write cases as CSV or TSV that ``read_table`` reads; paths are relative to the table."""
+    import io
+
+    folder = str(path.parent.absolute())
+    images = list(cases[0].images) if cases else []
+    others = list(dict.fromkeys(name for case in cases for name in case.columns))
+    fixed = [name for name in ("mask", "split", "role") if any(case.value(name) is not None for case in cases)]
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
+    writer.writerow(["case", "subject", "site", *images, *fixed, *others])
+    for case in cases:
+        facts = {"mask": case.mask and os.path.relpath(case.mask, folder), "split": case.split, "role": case.role}
+        writer.writerow([
+            case.id, case.subject, case.site, *(os.path.relpath(case.images[name], folder) for name in images),
+            *(facts[name] for name in fixed), *(case.columns.get(name) for name in others),
+        ])  # fmt: skip
+    write_atomically(path, stream.getvalue())

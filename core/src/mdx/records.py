@@ -1,0 +1,83 @@
+"""What is written down before a run starts: settings, command, table, splits and provenance."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from mdx import __version__
+from mdx.data.confounding import confounding_table
+from mdx.data.splits import split_hash, write_splits
+from mdx.files import plain, write_atomically, write_json
+from mdx.interfaces.dataset import Dataset
+from mdx.planning import Plan
+from mdx.runs import directory as folders
+from mdx.runs.provenance import machine, source_hash, versions
+
+
+def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
+    """Write config.yaml, command.txt, data.csv, splits.csv, confounding.json and, last, provenance.json.
+
+    A directory that has the last of them is left alone: the run is being resumed.
+    """
+    if (directory / "provenance.json").exists():
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    folders.write_yaml(directory / "config.yaml", plain(plan.settings.annotated()))
+    write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
+    write_splits(data.cases, directory / "splits.csv")
+    _write_table(data, directory / "data.csv")
+    confounding = confounding_table(data)
+    if confounding is not None:
+        write_json(directory / "confounding.json", confounding)
+    run = plan.settings.run
+    provenance = {
+        "plugin": plan.plugin.name,
+        "plugin_version": plan.plugin.version,
+        "variant": plan.variant_name,
+        "summary": (plan.variant.summary if plan.variant else "") or plan.manifest.summary,
+        "paper": dict(plan.manifest.paper),
+        "preset": plan.preset,
+        "baselines": list(plan.baselines),
+        "target_labels": plan.target_labels,
+        "seed": plan.seed,
+        "device": run.device,
+        "precision": run.precision,
+        "data": absolute_uri(plan.data),
+        "data_uri_kind": plan.data.partition(":")[0],
+        "cohorts": {name: absolute_uri(uri) for name, uri in plan.cohorts.items()},
+        "split_hash": split_hash(data.cases),
+        "task": dataclasses.asdict(data.task),
+        "layers": plan.layers,
+        "notes": list(plan.notes),
+        "identity": identity,
+        "mdx": __version__,
+        "versions": versions(),
+        "source": source_hash(),
+        "machine": machine(),
+        "started": folders.now(),
+    }
+    write_json(directory / "provenance.json", provenance)
+
+
+def absolute_uri(uri: str) -> str:
+    """``csv:`` and bare paths made absolute, so that a run can be resumed from another folder."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon:
+        return str(Path(uri).resolve())
+    return f"{scheme}:{Path(rest).resolve()}" if Path(rest).exists() else uri
+
+
+def _write_table(data: Dataset, path: Path) -> None:
+    import pandas as pd
+
+    rows = [
+        {"case": c.id, "subject": c.subject, "site": c.site, "split": c.split, "role": c.role}
+        | {name: str(image) for name, image in c.images.items()}
+        | ({"mask": str(c.mask)} if c.mask else {})
+        | dict(c.columns)
+        for c in data.cases
+    ]
+    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))

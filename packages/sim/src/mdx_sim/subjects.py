@@ -1,0 +1,78 @@
+"""Subjects: smooth random deformations of the anatomy, and how a head lies in the scanner."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from scipy import ndimage
+
+from mdx_sim.anatomy import CENTRE_MM, Anatomy
+
+LEAST_JACOBIAN = 0.1
+
+
+def named_rng(seed: int, *names: object) -> np.random.Generator:
+    """A generator of its own for every (seed, names): adding a site or a subject changes no other one."""
+    return np.random.default_rng([seed, zlib.crc32("/".join(map(str, names)).encode())])
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_voxels: float) -> np.ndarray:
+    """Gaussian-smoothed white noise, (*shape) float32, scaled to a largest magnitude of 1."""
+    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma_voxels, mode="wrap")
+    return noise / np.abs(noise).max()
+
+
+def subject_displacement(rng: np.random.Generator, anatomy: Anatomy) -> np.ndarray:
+    """Where each voxel of a subject takes its tissue from, as an offset in mm, (3, X, Y, Z) float32.
+
+    Random smooth warp (sigma 12-16 mm, peak 5-8 mm) plus the left-right asymmetry of real brains: the right half lies
+    further forward than the left one (Yakovlevian torque, about 1.5 mm). Shrunk until the Jacobian is positive.
+    """
+    shape = anatomy.fractions.shape[1:]
+    sigma = rng.uniform(12, 16) / anatomy.size_mm
+    peak_mm = rng.uniform(5, 8)
+    displacement = np.stack([smooth_noise(rng, shape, sigma) for _ in range(3)])
+    displacement *= peak_mm / np.sqrt((displacement**2).sum(axis=0)).max()
+    x_mm = anatomy.affine[0, 3] + anatomy.size_mm * np.arange(shape[0]) - CENTRE_MM[0]
+    torque_mm = rng.normal(1.5, 0.75)
+    displacement[1] -= np.asarray(torque_mm * np.clip(x_mm / 70, -1, 1), dtype=np.float32)[:, None, None]
+    while jacobian(displacement, anatomy.size_mm).min() < LEAST_JACOBIAN:
+        displacement *= 0.8
+    return displacement
+
+
+def jacobian(displacement_mm: np.ndarray, size_mm: float) -> np.ndarray:
+    """Determinant of the Jacobian of x -> x + displacement, (X, Y, Z); positive where the map does not fold."""
+    gradient = np.stack([np.stack(np.gradient(component, size_mm)) for component in displacement_mm])
+    gradient += np.eye(3, dtype=gradient.dtype)[:, :, None, None, None]
+    return np.linalg.det(np.moveaxis(gradient, (0, 1), (-2, -1)))
+
+
+def repositioning(rng: np.random.Generator, shift_mm: float = 4.0, turn_deg: float = 3.0) -> np.ndarray:
+    """A rigid motion of the head between two visits, (4, 4) in mm, about the centre of the brain."""
+    from scipy.spatial.transform import Rotation
+
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_euler("xyz", rng.normal(0, turn_deg, 3), degrees=True).as_matrix()
+    centre = np.array(CENTRE_MM)
+    motion[:3, 3] = centre - motion[:3, :3] @ centre + rng.normal(0, shift_mm, 3)
+    return motion
+
+
+def sample_head(anatomy: Anatomy, offset_mm: np.ndarray, to_anatomy: np.ndarray) -> np.ndarray:
+    """Fractions of tissue on another grid, (5, X, Y, Z) float32.
+
+    Args:
+        anatomy: the head at rest.
+        offset_mm: (3, X, Y, Z) displacement of each voxel of the grid, added in the anatomy's millimetres.
+        to_anatomy: (4, 4) from voxels of the grid to the anatomy's millimetres.
+    """
+    shape = offset_mm.shape[1:]
+    from_mm = np.linalg.inv(anatomy.affine)
+    matrix = from_mm @ to_anatomy
+    index = np.indices(shape, dtype=np.float32).reshape(3, -1)
+    where = matrix[:3, :3] @ index + matrix[:3, 3:] + from_mm[:3, :3] @ offset_mm.reshape(3, -1)
+    where = where.reshape(3, *shape)
+    fractions = np.stack([ndimage.map_coordinates(part, where, order=1) for part in anatomy.fractions])
+    return fractions.astype(np.float32)
