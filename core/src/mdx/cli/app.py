@@ -63,7 +63,7 @@ def run_cli(argv: list[str]) -> int:
         verb = next((a for a in argv if not a.startswith("-")), None)
         if verb is not None and verb not in VERBS:
             raise UsageError(f"there is no command '{verb}'", nearest(verb, VERBS))
-        result = build(argv)(args=argv, standalone_mode=True)
+        result = build(argv)(args=spread_assignments(argv), standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -82,6 +82,15 @@ def run_cli(argv: list[str]) -> int:
         if os.environ.get("MDX_DEBUG"):
             raise
         return _unexpected(error)
+
+
+def spread_assignments(argv: list[str]) -> list[str]:
+    """``--set a=1 b=2`` as ``--set a=1 --set b=2``: every KEY=VALUE that follows belongs to the ``--set`` before it."""
+    spread: list[str] = []
+    for i, word in enumerate(argv):
+        follows = i >= 2 and not word.startswith("-") and "=" in word and spread[-2:-1] == ["--set"]
+        spread += ["--set", word] if follows else [word]
+    return spread
 
 
 def _unexpected(error: Exception) -> int:

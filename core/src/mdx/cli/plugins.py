@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, cast
 
 import typer
 
@@ -123,10 +123,10 @@ def _settings(plugin: Plugin) -> list[dict[str, Any]]:
         ("run.", RunSettings),
     ):
         for name in field_names(model):
-            info, owner = None, model
+            info, owner = None, cast(Any, model)
             for part in name.split("."):
                 info = owner.model_fields[part]
-                owner = info.annotation  # type: ignore[assignment]
+                owner = info.annotation
             assert info is not None  # field_names names fields that exist
             default = info.get_default(call_default_factory=True)
             rows.append({"key": prefix + name, "default": default, "description": info.description or ""})

@@ -190,7 +190,7 @@ def _subjects(cases: Sequence[Case], report: CheckReport) -> None:
     for subject, found in sorted(splits.items()):
         if len(found) > 1:
             report.errors.append(Problem(
-                f"subject {subject}", f"is in {' and '.join(sorted(found))}", "keep all of a subject's cases in one split"
+                f"subject {subject}", f"is in {' and '.join(sorted(found))}", "keep a subject's cases in one split"
             ))  # fmt: skip
 
 

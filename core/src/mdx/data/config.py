@@ -15,29 +15,35 @@ class DataConfig(Settings):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    source: tuple[str, ...] = Field((), description="sites to train on; empty: the table's role column, else all sites")
-    target: tuple[str, ...] = Field((), description="sites to adapt to; sites in neither list are left out")
-    reference: str | None = Field(None, description="site whose look other sites are given")
-    image: tuple[str, ...] = Field(("image",), min_length=1, description="columns of images, one for each contrast")
-    label: str = Field("mask", description="column of the truth: a mask, a class or a number")
+    source: tuple[str, ...] = Field(
+        default=(), description="sites to train on; empty: the table's role column, else all sites"
+    )
+    target: tuple[str, ...] = Field(default=(), description="sites to adapt to; sites in neither list are left out")
+    reference: str | None = Field(default=None, description="site whose look other sites are given")
+    image: tuple[str, ...] = Field(
+        default=("image",), min_length=1, description="columns of images, one for each contrast"
+    )
+    label: str = Field(default="mask", description="column of the truth: a mask, a class or a number")
     classes: str | tuple[str, ...] = Field(
-        "each", description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2"
+        default="each",
+        description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2",
     )
     intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(
-        "percentiles", description="scaling of each volume and channel; percentiles: clip, then 0 to 1"
+        default="percentiles", description="scaling of each volume and channel; percentiles: clip, then 0 to 1"
     )
-    lower: float = Field(1.0, ge=0, le=100, description="lower percentile of the intensities")
-    upper: float = Field(99.0, ge=0, le=100, description="upper percentile of the intensities")
+    lower: float = Field(default=1.0, ge=0, le=100, description="lower percentile of the intensities")
+    upper: float = Field(default=99.0, ge=0, le=100, description="upper percentile of the intensities")
     spacing_mm: tuple[float, ...] | None = Field(
-        None, description="voxel edges that volumes are resampled to (one value: isotropic); null: as stored"
+        default=None, description="voxel edges that volumes are resampled to (one value: isotropic); null: as stored"
     )
-    val_fraction: float = Field(0.2, ge=0, lt=1, description="share of each site's subjects that validate")
-    test_fraction: float = Field(0.2, ge=0, lt=1, description="share of each site's subjects that are tested")
-    split_seed: int = Field(0, description="seed of the assignment of subjects to splits")
+    val_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that validate")
+    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that are tested")
+    split_seed: int = Field(default=0, description="seed of the assignment of subjects to splits")
     empty_masks: Literal["refuse", "allow"] = Field(
-        "refuse", description="whether a mask without any class is an error; allow where healthy cases are labelled"
+        default="refuse",
+        description="whether a mask without any class is an error; allow where healthy cases are labelled",
     )
-    cache: bool = Field(True, description="keep preprocessed images on disk")
+    cache: bool = Field(default=True, description="keep preprocessed images on disk")
 
     @field_validator("classes", mode="before")
     @classmethod

@@ -100,16 +100,17 @@ def _numbers(data: Dataset, values: dict[str, float], name: str) -> dict[str, An
     arrays = {site: np.array(by_site[site]) for site in data.task.sites if by_site[site]}
     edges = np.unique(np.quantile(np.concatenate(list(arrays.values())), np.linspace(0, 1, BINS + 1)))
     names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    counts = {site: map(int, np.histogram(x, edges)[0]) for site, x in arrays.items()}
     table = {
-        site: {**dict(zip(names, map(int, np.histogram(x, edges)[0]), strict=True)), "n": len(x), "mean": float(x.mean())}
+        site: {**dict(zip(names, counts[site], strict=True)), "n": len(x), "mean": float(x.mean())}
         for site, x in arrays.items()
     }  # fmt: skip
     strength = eta_squared(list(arrays.values()))
     warning = ""
     if strength is not None and strength >= STRONG_ETA2:
         warning = (
-            f"{name} differs between sites (eta squared {strength:.2f}): what removes the site may remove part of it, and "
-            "scores of two sites are not of equally hard cases"
+            f"{name} differs between sites (eta squared {strength:.2f}): what removes the site may remove part of it, "
+            "and scores of two sites are not of equally hard cases"
         )
     return {"title": f"cases by site and {name}", "table": table, "measure": "eta squared", "association": strength,
             "warning": warning}  # fmt: skip

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,10 +100,10 @@ def _facts(path: Path, kind: Kind, folder: Path) -> FileFacts | DataError:
 def _recall(entry: Path) -> FileFacts | None:
     try:
         raw: dict[str, Any] = json.loads(entry.read_text(encoding="utf-8"))
-        facts = FileFacts(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
-    except (OSError, ValueError, TypeError):
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        return FileFacts(**{**values, "labels": {int(k): v for k, v in raw["labels"].items()}})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None  # not there, or damaged: found again
-    return replace(facts, labels={int(k): v for k, v in facts.labels.items()})
 
 
 def find_facts(path: Path, kind: Kind) -> FileFacts:

@@ -126,7 +126,7 @@ def resample_to_spacing(
     values: np.ndarray, geometry: Geometry, spacing_mm: tuple[float, ...]
 ) -> tuple[np.ndarray, Geometry]:
     """Resample (C, *spatial) linearly to voxels of ``spacing_mm``; a single length is isotropic."""
-    from monai.transforms import Spacing
+    from monai.transforms.spatial.array import Spacing
 
     if geometry.layout is not None and geometry.layout.kind == "image":
         raise DataError("a plain image has no spacing to resample", "unset data.spacing_mm")
@@ -145,7 +145,7 @@ def resample_onto(
 ) -> np.ndarray:
     """Resample (C, *spatial) with ``affine`` onto the grid of ``shape`` with the affine ``onto``."""
     import torch
-    from monai.transforms import SpatialResample
+    from monai.transforms.spatial.array import SpatialResample
 
     move = SpatialResample(mode=mode, padding_mode="border" if mode == "bilinear" else "zeros")
     result: Any = move(_meta(values, affine), dst_affine=torch.as_tensor(onto), spatial_size=shape)

@@ -144,6 +144,7 @@ def header_of(path: Path) -> tuple[int, int]:
 def _nifti_header(path: Path, content: bytes) -> Any:
     import nibabel as nib
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         size = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
@@ -152,12 +153,13 @@ def _nifti_header(path: Path, content: bytes) -> Any:
         if 348 not in size or len(content) < 348:
             raise DataError("is no NIfTI file", "give .nii, .nii.gz, .png or .jpg; convert others first", path)
         return nib.Nifti1Header(content[:348], check=False)
-    except (HeaderDataError, ValueError, nib.wrapstruct.WrapStructError) as error:
+    except (HeaderDataError, ValueError, WrapStructError) as error:
         raise _damaged(path, error) from error
 
 
 def _decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     header = _nifti_header(path, content)
     shape = tuple(int(n) for n in header.get_data_shape())
@@ -170,7 +172,7 @@ def _decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, s
     try:
         stored = kind.from_bytes(content)
         values = np.asanyarray(stored.dataobj)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except (ImageFileError, OSError, EOFError, ValueError) as error:
         raise _damaged(path, error) from error
     affine = np.asarray(stored.affine, dtype=float)
     if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():

@@ -29,7 +29,7 @@ def _scale_channel(channel: np.ndarray, config: DataConfig) -> np.ndarray:
 
 
 def _transform(channel: np.ndarray, config: DataConfig) -> Any:
-    from monai.transforms import NormalizeIntensity, ScaleIntensity, ScaleIntensityRangePercentiles
+    from monai.transforms.intensity.array import NormalizeIntensity, ScaleIntensity, ScaleIntensityRangePercentiles
 
     if config.intensity == "zscore":
         return NormalizeIntensity(channel_wise=True)

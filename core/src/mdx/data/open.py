@@ -25,12 +25,18 @@ def open_dataset(uri: str, config: DataConfig) -> Dataset:
     scheme, colon, rest = uri.partition(":")
     if scheme == "csv" and colon:
         return open_table(rest, config)
-    if uri.lower().endswith(TABLES):
+    named = colon and scheme.isidentifier() and len(scheme) > 1  # C:\data is a path
+    if uri.lower().endswith(TABLES) and (not named or Path(uri).exists()):
         return open_table(uri, config)
     from mdx.plugins.discovery import dataset_providers
+    from mdx.plugins.manager import installed_hooks
 
     providers = dataset_providers()
     if not colon or scheme not in providers:
+        hooks = installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
+        opened = hooks.call("mdx_open_dataset", scheme=scheme, rest=rest, config=config)
+        if opened is not None:
+            return opened
         raise DataError(
             f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, 'csv'})}",
             f"give a table (.csv, .tsv, .parquet) or one of {', '.join(f'{s}:' for s in sorted({*providers, 'csv'}))}",

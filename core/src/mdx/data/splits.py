@@ -65,7 +65,8 @@ def assign_roles(
     """Give the named sites their roles; cases without a role are left out.
 
     Nothing named: the table's roles, or ``source`` for all where it has none. Only one of source and target named:
-    every site that has no other role gets the other one. Raises DataError for a site that does not exist or has two roles.
+    every site that has no other role gets the other one. Raises DataError for a site that does not exist or has two
+    roles.
     """
     sites = {case.site for case in cases}
     for name in (*source, *target, *([reference] if reference else [])):

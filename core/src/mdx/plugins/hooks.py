@@ -46,14 +46,17 @@ class Hooks:
     @hookspec
     def mdx_evaluators(self, task: Task) -> Sequence[Evaluator]:
         """More evaluators for a task."""
+        return ()
 
     @hookspec
     def mdx_report_sections(self, directory: Path) -> Sequence[tuple[str, str]]:
         """More sections of the report: (title, HTML)."""
+        return ()
 
     @hookspec
     def mdx_doctor(self) -> Sequence[tuple[str, bool, str]]:
         """Checks of the installation: (what, fine, detail)."""
+        return ()
 
     @hookspec
     def mdx_run_started(self, directory: Path, config: Mapping[str, Any]) -> None:

@@ -173,7 +173,7 @@ class _Reader:
         self.unknown("[capabilities]", raw, set(Capabilities.__dataclass_fields__))
         self.allowed("target_labels", raw.get("target_labels", "never"), TARGET_LABELS)
         self.allowed("unseen_sites", raw.get("unseen_sites", "yes"), UNSEEN_SITES)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         if "task" not in values:
             self.faults.append("[capabilities] needs 'task'")
             values["task"] = ""

@@ -73,7 +73,7 @@ def prepare_anatomy(size_mm: float) -> Anatomy:
     t1, gm, wm = (np.pad(volume, margin) for volume in (t1, gm, wm))
     affine = affine.copy()
     affine[:3, 3] -= margin
-    brain = ndimage.binary_fill_holes(t1 > 0)
+    brain = np.asarray(ndimage.binary_fill_holes(t1 > 0), dtype=bool)
     tissues = np.stack([wm, gm, np.clip(1 - wm - gm, 0, None)]) ** SHARPENING
     tissues *= brain / np.maximum(tissues.sum(axis=0), 1e-6)
     outside_mm = np.asarray(ndimage.distance_transform_edt(~brain), dtype=np.float32)
@@ -86,7 +86,7 @@ def prepare_anatomy(size_mm: float) -> Anatomy:
     fractions = np.empty((len(maps), *shape), dtype=np.float32)
     for index, volume in enumerate(maps):
         averaged = ndimage.uniform_filter(volume.astype(np.float32), width)
-        ndimage.affine_transform(averaged, to_source[:3, :3], to_source[:3, 3], shape, fractions[index], order=1)
+        ndimage.affine_transform(averaged, to_source, output_shape=shape, output=fractions[index], order=1)
     return Anatomy(fractions, target)
 
 

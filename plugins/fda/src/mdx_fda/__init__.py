@@ -1,0 +1,1 @@
+"""Feather-Light Fourier Domain Adaptation (Zakazov, Shaposhnikov, Bespalov, Dylov, 2022)."""

@@ -1,0 +1,130 @@
+"""``mdx data``: write a table from a folder, check what it names, divide its subjects."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from mdx.data.config import DataConfig
+
+SHOWN = 20
+
+data_app = typer.Typer(
+    help="Write, check and divide the table of a cohort.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+
+@data_app.command("init")
+def init_command(
+    folder: Path = typer.Argument(help="Folder with images, and masks in labels/ or named *_mask, *_seg, *_label."),
+    out: Path = typer.Option(Path("cohort.csv"), help="The table to write."),
+    site_from: str = typer.Option(None, metavar="REGEX", help="Site: the first group, in the joined site or the path."),
+    subject_from: str = typer.Option(None, metavar="REGEX", help="Subject: the first group, in the path."),
+    join: Path = typer.Option(None, metavar="TABLE", help="A table with more columns, such as a manifest with sites."),
+    on: str = typer.Option(None, metavar="COLUMN", help="Its column that names files or subjects."),
+    force: bool = typer.Option(False, "--force", help="Write over a table that is there."),
+) -> None:
+    """Write a table from a folder of images and masks, and list what was left out."""
+    from mdx.data.init import init_table
+
+    result = init_table(
+        folder, out, site_from=site_from, subject_from=subject_from, join=join, on=on, overwrite=force
+    )  # fmt: skip
+    sites = Counter(case.site for case in result.cases)
+    masks = sum(case.mask is not None for case in result.cases)
+    typer.echo(f"{out}: {len(result.cases)} cases of {len({c.subject for c in result.cases})} subjects, {masks} masks")
+    for site, n in sorted(sites.items()):
+        typer.echo(f"  site {site}: {n}")
+    for message in result.messages:
+        typer.echo(f"note: {message}")
+    for name, reason in result.skipped[:SHOWN]:
+        typer.echo(f"skipped: {name}: {reason}")
+    if len(result.skipped) > SHOWN:
+        reasons = Counter(reason for _, reason in result.skipped[SHOWN:])
+        typer.echo(f"skipped: {', '.join(f'{n} more: {reason}' for reason, n in reasons.items())}")
+    typer.echo(f"next: mdx data check {out}")
+
+
+@data_app.command("check")
+def check_command(
+    data: str = typer.Argument(help="A table, or a URI such as sim:brain.", metavar="URI"),
+    assignments: list[str] = typer.Option(None, "--set", metavar="KEY=VALUE", help="A setting of the data."),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Read every file and name everything that is wrong with it, with the remedy. Exit code 4 if there is an error."""
+    from mdx.data.checks import check
+    from mdx.data.confounding import confounding_table
+    from mdx.data.open import open_dataset
+    from mdx.errors import DataError
+
+    config = _config(assignments)
+    dataset = open_dataset(data, config)
+    report = check(dataset, config)
+    confounding = confounding_table(dataset)
+    if as_json:
+        typer.echo(json.dumps({**report.as_dict(), "confounding": confounding}, indent=1))
+    else:
+        for title, problems in (("error", report.errors), ("warning", report.warnings), ("note", report.notes)):
+            for problem in problems:
+                typer.echo(f"{title}: {problem}")
+        if confounding is not None:
+            _print_confounding(confounding)
+        typer.echo(f"{report.cases} cases, {report.files} files: {len(report.errors)} errors, "
+                   f"{len(report.warnings)} warnings")  # fmt: skip
+    if report.errors:
+        raise typer.Exit(DataError.exit_code)
+
+
+def _print_confounding(table: dict) -> None:
+    rows = table["table"]
+    columns = list(next(iter(rows.values())))
+    width = max(len("site"), *map(len, rows))
+    typer.echo(f"\n{table['title']}")
+    typer.echo("  ".join(["site".ljust(width), *columns]))
+    for site, cells in rows.items():
+        shown = [f"{cells[c]:.4g}" if isinstance(cells[c], float) else str(cells[c]) for c in columns]
+        typer.echo("  ".join([site.ljust(width), *(s.rjust(len(c)) for s, c in zip(shown, columns, strict=True))]))
+    if table["association"] is not None:
+        typer.echo(f"{table['measure']}: {table['association']:.2f}")
+    if table["warning"]:
+        typer.echo(f"warning: {table['warning']}")
+    typer.echo("")
+
+
+@data_app.command("split")
+def split_command(
+    table: Path = typer.Argument(help="The table of a cohort."),
+    out: Path = typer.Option(None, help="The table to write, with the column split; TABLE_split.csv if not given."),
+    assignments: list[str] = typer.Option(None, "--set", metavar="KEY=VALUE", help="data.split_seed, test_fraction..."),
+    force: bool = typer.Option(False, "--force", help="Write over a table that is there."),
+) -> None:
+    """Divide the subjects of each site into train, val and test, and write the table with its splits."""
+    from mdx.data.splits import assign_splits, split_hash
+    from mdx.data.table import read_table, write_table
+    from mdx.errors import UsageError
+
+    out = out or table.with_name(f"{table.stem}_split.csv")
+    if out.exists() and not force:
+        raise UsageError("is there already", "give another --out, or --force to write over it", out)
+    config = _config(assignments)
+    cases = assign_splits(read_table(table, config), config)
+    write_table(cases, out)
+    counts = Counter((case.site, case.split) for case in cases)
+    for site in sorted({case.site for case in cases}):
+        typer.echo(f"  site {site}: " + ", ".join(f"{counts[site, s]} {s}" for s in ("train", "val", "test")))
+    typer.echo(f"{out}: {len(cases)} cases, split {split_hash(cases)}")
+
+
+def _config(assignments: list[str] | None) -> DataConfig:
+    from mdx.config import Settings, parse_assignments, resolve
+    from mdx.data.config import DataConfig
+
+    return resolve([("--set", parse_assignments(assignments or []))], Settings, DataConfig).data

@@ -1,0 +1,102 @@
+"""How well two segmentations agree: volume Dice and surface Dice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from pandas import DataFrame
+
+from mdx.errors import DataError
+from mdx.evaluation.statistics import summarise
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Dataset, Sample, Task
+
+
+def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """2 |P and R| / (|P| + |R|) of two bool arrays of one shape; 1 if both are empty, 0 if one is."""
+    _check(prediction, reference)
+    total = int(prediction.sum()) + int(reference.sum())
+    return 2 * int((prediction & reference).sum()) / total if total else 1.0
+
+
+def surface_dice(
+    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float], tolerance_mm: float
+) -> float:
+    """The share of both surfaces that lies within ``tolerance_mm`` of the other (Nikolov et al. 2021).
+
+    Args:
+        prediction, reference: bool arrays of one shape, 3-D (or 2-D for pictures); the surface of a volume is taken in
+            3-D, never slice by slice.
+        spacing_mm: voxel edge of each axis.
+
+    Returns:
+        1 if both are empty, 0 if one is; MONAI's sub-voxel form.
+    """
+    _check(prediction, reference)
+    if not prediction.any() or not reference.any():
+        return float(prediction.any() == reference.any())
+    import torch
+    from monai.metrics.surface_dice import compute_surface_dice
+
+    # beyond a margin around both shapes nothing changes, and the distance transforms are the cost
+    box = np.argwhere(prediction | reference)
+    window = tuple(
+        slice(max(int(low) - 2, 0), int(high) + 3) for low, high in zip(box.min(axis=0), box.max(axis=0), strict=True)
+    )
+    pair = [torch.from_numpy(np.ascontiguousarray(np.pad(m[window], 1)))[None, None] for m in (prediction, reference)]
+    score = compute_surface_dice(
+        *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=tuple(map(float, spacing_mm)), use_subvoxels=True
+    )
+    return float(score)
+
+
+def _check(prediction: np.ndarray, reference: np.ndarray) -> None:
+    if prediction.shape != reference.shape:
+        raise DataError(f"shapes {prediction.shape} and {reference.shape} differ", "bring both to one grid")
+    if prediction.dtype != bool or reference.dtype != bool:
+        raise DataError(f"types {prediction.dtype} and {reference.dtype}", "give bool arrays, such as mask > 0")
+
+
+def hard_masks(probabilities: np.ndarray) -> np.ndarray:
+    """(K, *spatial) bool: each voxel belongs to its most probable class, if that is above one half."""
+    best = probabilities.argmax(axis=0)
+    certain = probabilities.max(axis=0) > 0.5
+    return np.stack([(best == k) & certain for k in range(len(probabilities))])
+
+
+class SegmentationEvaluator:
+    """Dice and surface Dice, the mean over classes and, where there are several, each class's own."""
+
+    def __init__(self, task: Task, tolerance_mm: float = 1.0) -> None:
+        self.task, self.tolerance_mm = task, tolerance_mm
+        single = [f"{m}_{c}" for c in task.classes for m in ("dice", "surface_dice")] if len(task.classes) > 1 else []
+        self.metrics: Mapping[str, str] = dict.fromkeys(["dice", "surface_dice", *single], "max")
+
+    def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, float]:
+        """Scores of one case. A class that neither has counts 1, as in ``dice``."""
+        if prediction.segmentation is None:
+            raise DataError("the method predicted no segmentation", "its apply() must fill it", sample.case.id)
+        predicted = hard_masks(prediction.segmentation)
+        truth = sample.mask.numpy() > 0.5
+        spacing = sample.geometry.spacing_mm
+        volumes = [dice(p, t) for p, t in zip(predicted, truth, strict=True)]
+        surfaces = [surface_dice(p, t, spacing, self.tolerance_mm) for p, t in zip(predicted, truth, strict=True)]
+        scores = {"dice": _mean(volumes), "surface_dice": _mean(surfaces)}
+        if len(self.task.classes) > 1:
+            for name, v, s in zip(self.task.classes, volumes, surfaces, strict=True):
+                scores |= {f"dice_{name}": v, f"surface_dice_{name}": s}
+        return scores
+
+    def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
+        """Nothing: every score of a segmentation belongs to a case."""
+        return {}
+
+    def summarise(self, rows: DataFrame) -> DataFrame:
+        """See ``mdx.evaluation.statistics.summarise``."""
+        return summarise(rows, self.metrics)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,5 @@
+"""Pictures."""
+
+
+def overlay(path, image, prediction, reference, spacing_mm, title):
+    """Nothing yet."""

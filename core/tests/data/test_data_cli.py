@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mdx.cli.app import run_cli
+
+
+def test_a_folder_becomes_a_table_that_passes(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = table.parent / "made.csv"
+    assert run_cli(["data", "init", str(table.parent), "--out", str(out), "--site-from", "img(.)"]) == 0
+    assert "6 cases of 6 subjects" in capsys.readouterr().out
+    assert run_cli(["data", "check", str(out)]) == 0
+
+
+def test_check_exits_with_4_and_names_the_case(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (table.parent / "img2.nii.gz").unlink()
+    assert run_cli(["data", "check", str(table)]) == 4
+    assert "error: s2:" in capsys.readouterr().out
+
+
+def test_check_prints_json(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["data", "check", f"csv:{table}", "--json", "--set", "classes=foreground"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["errors"], found["cases"]) == ([], 6)
+    assert found["confounding"]["measure"] == "eta squared"
+
+
+def test_an_unknown_setting_exits_with_3(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["data", "check", str(table), "--set", "data.sorce=A"]) == 3
+    assert "did you mean 'data.source'" in capsys.readouterr().err
+
+
+def test_split_writes_the_table_with_its_splits(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["data", "split", str(table)]) == 0
+    assert "split" in (table.parent / "cohort_split.csv").read_text().splitlines()[0]
+    assert "site A: 1 train, 0 val, 1 test" in capsys.readouterr().out
+    assert run_cli(["data", "split", str(table)]) == 2

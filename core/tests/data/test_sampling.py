@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from mdx.data.sampling import AllSlices, RandomPatches, RandomSlices, make_loader
+from mdx.errors import DataError, HiddenLabelError
+from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
+from mdx.interfaces.geometry import Geometry
+
+TASK = Task("segmentation", ("1",), ("image",), 3, ("A",), label_values=((1,),))
+
+
+class Numbered:
+    """Voxel values tell where they come from: 1000 case + 100 x + 10 y + z, so that a cut can be traced."""
+
+    def __init__(self, shape: tuple[int, ...] = (6, 8, 5)) -> None:
+        self.shape, self.loads = shape, 0
+
+    def __call__(self, case: Case, visible: bool) -> Sample:
+        self.loads += 1
+        places = np.meshgrid(*(np.arange(n) for n in self.shape), indexing="ij")
+        weights = (100, 10, 1)[: len(self.shape)]
+        values = 1000 * (1 + int(case.id)) + sum(w * p for w, p in zip(weights, places, strict=True))
+        image = torch.from_numpy(values[None].astype(np.float32))
+        mask = (image % 2 == 0).float()
+        geometry = Geometry(np.eye(4), self.shape)
+        return Sample(case, image, geometry, {"mask": mask} if visible else {}, frozenset() if visible else {"mask"})
+
+
+def cohort(n: int = 4, shape: tuple[int, ...] = (6, 8, 5)) -> Dataset:
+    cases = [Case(str(i), f"s{i}", "A", {}, split="train", role="target" if i else "source") for i in range(n)]
+    return Dataset(TASK, cases, Numbered(shape))
+
+
+def same(a: list[Batch], b: list[Batch]) -> bool:
+    return len(a) == len(b) and all(
+        x.case_ids == y.case_ids and torch.equal(x.image, y.image) and torch.equal(x.labels["mask"], y.labels["mask"])
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def test_a_random_slice_is_where_its_position_says() -> None:
+    for batch in make_loader(cohort(), 3, view=RandomSlices(), steps=5, seed=0):
+        assert batch.image.shape == (3, 1, 6, 8)
+        assert batch.position is not None
+        for image, case, (z,) in zip(batch.image, batch.case_ids, batch.position.tolist(), strict=True):
+            assert image[0, 0, 0] == 1000 * (1 + int(case)) + z
+
+
+def test_cases_and_slices_are_drawn_uniformly() -> None:
+    """Seed 1; 4000 draws of 4 cases and 5 slices: each within 4 standard deviations of its share."""
+    seen_cases, seen_slices = np.zeros(4), np.zeros(5)
+    for batch in make_loader(cohort(), 40, view=RandomSlices(crop=2), steps=100, seed=1):
+        assert batch.position is not None
+        np.add.at(seen_cases, [int(c) for c in batch.case_ids], 1)
+        np.add.at(seen_slices, batch.position[:, 0].numpy(), 1)
+    for seen in (seen_cases, seen_slices):
+        share = 1 / len(seen)
+        assert np.abs(seen - 4000 * share).max() < 4 * np.sqrt(4000 * share * (1 - share))
+
+
+def test_image_and_mask_are_cut_at_the_same_place() -> None:
+    for view in (RandomSlices(crop=(3, 4)), RandomSlices(crop=20), RandomPatches(4), AllSlices(axis=0)):
+        for batch in make_loader(cohort(), 2, view=view, steps=4, seed=2):
+            inside = batch.mask == (batch.image % 2 == 0)
+            padding = batch.image == batch.image.amin(dim=tuple(range(2, batch.image.ndim)), keepdim=True)
+            assert bool((inside | padding).all())
+
+
+def test_a_slice_smaller_than_the_crop_is_padded_with_its_minimum_and_the_mask_with_zero() -> None:
+    batch = next(iter(make_loader(cohort(1), 1, view=RandomSlices(crop=12), seed=3)))
+    assert batch.image.shape == (1, 1, 12, 12)
+    assert batch.position is not None
+    lowest = 1000 + int(batch.position[0, 0])
+    assert bool((batch.image[0, 0, :3] == lowest).all())
+    assert bool((batch.image[0, 0, 3:9, 2:10] > lowest - 1).all())
+    assert batch.mask[0, 0, :3].sum() == 0
+    assert batch.mask[0, 0, :, :2].sum() == 0
+
+
+def test_a_patch_is_where_its_position_says() -> None:
+    for batch in make_loader(cohort(), 2, view=RandomPatches((2, 3, 4)), steps=5, seed=4):
+        assert batch.position is not None
+        for image, case, (x, y, z) in zip(batch.image, batch.case_ids, batch.position.tolist(), strict=True):
+            assert image[0, 0, 0, 0] == 1000 * (1 + int(case)) + 100 * x + 10 * y + z
+
+
+def test_all_slices_are_each_seen_once() -> None:
+    seen = []
+    for batch in make_loader(cohort(), 3, view=AllSlices(), seed=5):
+        assert batch.position is not None
+        seen += list(zip(batch.case_ids, batch.position[:, 0].tolist(), strict=True))
+    assert sorted(seen) == [(str(i), z) for i in range(4) for z in range(5)]
+    assert seen != sorted(seen)
+
+
+def test_without_shuffling_slices_come_in_order() -> None:
+    batches = list(make_loader(cohort(2), 10, view=AllSlices(), shuffle=False, seed=0))
+    assert batches[0].case_ids == ["0"] * 5 + ["1"] * 5
+
+
+def test_a_two_dimensional_image_is_one_slice() -> None:
+    data = cohort(3, (6, 8))
+    assert [b.image.shape for b in make_loader(data, 3, view=AllSlices(), seed=0)] == [(3, 1, 6, 8)]
+    assert next(iter(make_loader(data, 2, view=RandomSlices(crop=4), seed=0))).image.shape == (2, 1, 4, 4)
+
+
+def test_wholes_are_all_cases_once() -> None:
+    batches = list(make_loader(cohort(5), 2, seed=6))
+    assert sorted(c for b in batches for c in b.case_ids) == list("01234")
+    assert batches[0].image.shape == (2, 1, 6, 8, 5)
+    assert batches[0].position is None
+
+
+@pytest.mark.parametrize("view", [None, RandomSlices(crop=4), AllSlices()])
+def test_batches_depend_on_the_seed_and_not_on_the_workers(view) -> None:
+    alone = list(make_loader(cohort(), 2, view=view, steps=6, seed=7))
+    assert same(alone, list(make_loader(cohort(), 2, view=view, steps=6, seed=7, workers=2)))
+    assert not same(alone, list(make_loader(cohort(), 2, view=view, steps=6, seed=8)))
+
+
+def test_steps_give_so_many_full_batches() -> None:
+    batches = list(make_loader(cohort(3), 2, steps=7, seed=0))
+    assert [len(b) for b in batches] == [2] * 7
+
+
+def test_an_endless_loader_goes_on_and_shuffles_anew() -> None:
+    batches = list(islice(make_loader(cohort(8), 8, endless=True, seed=0), 5))
+    assert len({tuple(b.case_ids) for b in batches}) > 1
+    assert all(sorted(b.case_ids) == list("01234567") for b in batches)
+
+
+def test_processes_share_a_pass_in_equal_parts() -> None:
+    parts = [[c for b in make_loader(cohort(7), 2, seed=9, rank=r, world=2) for c in b.case_ids] for r in (0, 1)]
+    assert [len(p) for p in parts] == [4, 4]
+    assert set(parts[0] + parts[1]) == set("0123456")
+
+
+def test_processes_draw_different_slices() -> None:
+    a, b = (list(make_loader(cohort(), 4, view=RandomSlices(), steps=4, seed=1, rank=r, world=2)) for r in (0, 1))
+    assert not same(a, b)
+
+
+def test_a_sampler_chooses_the_cases() -> None:
+    def last_twice(data: Dataset, rng: np.random.Generator) -> Iterator[int]:
+        yield from (len(data) - 1, len(data) - 1)
+
+    assert [b.case_ids for b in make_loader(cohort(), 2, sampler=last_twice, seed=0)] == [["3", "3"]]
+    assert len(list(make_loader(cohort(), 2, sampler=last_twice, steps=3, seed=0))) == 3
+
+
+def test_a_sampler_that_yields_nothing_does_not_hang() -> None:
+    with pytest.raises(DataError, match="yields no case"):
+        list(make_loader(cohort(), 2, sampler=lambda data, rng: iter(()), endless=True, seed=0))
+
+
+def test_hidden_items_hold_zeros_and_are_not_given_away() -> None:
+    data = cohort().without_labels(role="target")
+    batch = next(iter(make_loader(data, 4, view=RandomSlices(), shuffle=False, seed=0)))
+    assert batch.labelled.tolist() == [True, False, False, False]
+    assert batch.labels["mask"][1:].sum() == 0
+    assert batch.labels["mask"][0].sum() > 0
+    with pytest.raises(HiddenLabelError):
+        _ = batch.mask
+
+
+def test_labels_hidden_later_are_not_taken_from_memory() -> None:
+    data = cohort(1)
+    assert next(iter(make_loader(data, 1, seed=0))).labelled.all()
+    assert not next(iter(make_loader(data.without_labels(split="train"), 1, seed=0))).labelled.any()
+
+
+def test_classes_and_numbers_are_labels_too() -> None:
+    def load(case: Case, visible: bool) -> Sample:
+        return Sample(case, torch.zeros(1, 4, 4), Geometry(np.eye(4), (4, 4)), {"class": 1} if visible else {})
+
+    data = Dataset(Task("classification", ("a", "b"), ("image",), 2, ("A",), "class"), cohort(2).cases, load)
+    batch = next(iter(make_loader(data.without_labels(role="target"), 2, shuffle=False, seed=0)))
+    assert (batch.labels["class"].tolist(), batch.labels["class"].dtype) == ([1, 0], torch.int64)
+
+
+def test_images_of_different_shapes_are_not_one_batch() -> None:
+    loaders = {"0": Numbered((6, 8, 5)), "1": Numbered((7, 8, 5))}
+    data = Dataset(TASK, cohort(2).cases, lambda case, visible: loaders[case.id](case, visible))
+    with pytest.raises(DataError, match="different shapes cannot be one batch"):
+        list(make_loader(data, 2, seed=0))
+
+
+def test_samples_are_kept_in_memory_and_read_again_if_the_loader_says_so() -> None:
+    kept, fresh = cohort(2), cohort(2)
+    fresh.loader.keep = False  # type: ignore[attr-defined]
+    for data in (kept, fresh):
+        list(make_loader(data, 2, view=RandomSlices(), steps=10, seed=0))
+    assert kept.loader.loads == 2  # type: ignore[attr-defined]
+    assert fresh.loader.loads == 20  # type: ignore[attr-defined]

@@ -1,0 +1,49 @@
+"""A slice network over a whole volume."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+MULTIPLE = 8
+"""Edges of a slice must be multiples of this for a U-Net of three levels."""
+
+
+def slices_of(image: Tensor) -> Tensor:
+    """(S, C, H, W) slices of a volume (C, H, W, S) along its last axis, or the one slice of (C, H, W)."""
+    return image[None] if image.ndim == 3 else image.permute(3, 0, 1, 2)
+
+
+def volume_of(slices: Tensor, like: Tensor) -> Tensor:
+    """The reverse of ``slices_of`` for an image shaped like ``like``."""
+    return slices[0] if like.ndim == 3 else slices.permute(1, 2, 3, 0)
+
+
+def predict_slices(network: nn.Module, slices: Tensor, batch_size: int = 16) -> Tensor:
+    """Sigmoid probabilities (S, K, H, W) of slices (S, C, H, W), on the CPU as float32.
+
+    Each slice is padded to multiples of 8 with its minimum, and the padding is cut off again (authors' code).
+    """
+    device = next(network.parameters()).device
+    height, width = slices.shape[-2:]
+    done = []
+    for batch in slices.split(batch_size):
+        logits = network(pad_to_multiple(batch).to(device))
+        done.append(logits[..., :height, :width].float().sigmoid().cpu())
+    return torch.cat(done)
+
+
+def pad_to_multiple(slices: Tensor, multiple: int = MULTIPLE) -> Tensor:
+    """Pad (S, C, H, W) at the far ends, each channel of each slice with its own minimum."""
+    height, width = slices.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    if not below and not right:
+        return slices
+    padded = slices.amin(dim=(-2, -1), keepdim=True).repeat(1, 1, height + below, width + right)
+    padded[..., :height, :width] = slices
+    return padded
+
+
+def predict_volume(network: nn.Module, image: Tensor, batch_size: int = 16) -> Tensor:
+    """Probabilities (K, H, W[, S]) of an image (C, H, W[, S]), slice by slice along the last axis."""
+    return volume_of(predict_slices(network, slices_of(image), batch_size), image)

@@ -1,0 +1,163 @@
+"""A cohort on disk: made once for its options, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from mdx.cache import cache_dir
+from mdx.errors import ResourceError
+from mdx_sim import anatomy, worker
+from mdx_sim.brain import Visit, visits
+from mdx_sim.options import BrainOptions
+from mdx_sim.scanners import scanner_of
+from mdx_sim.shifts import SEVERITIES
+
+VERSION = 1
+"""Raised whenever the same options give other voxels; part of a cohort's name."""
+
+NOTES = (
+    "The images are simulated (mdx-sim): a number from them is no evidence of performance at a real site.",
+    "Anatomy: ICBM152 average maps, sharpened and deformed; skull and scalp are synthetic.",
+)
+STALE_SECONDS = 24 * 3600.0
+
+
+def cohort(options: BrainOptions) -> Path:
+    """The folder of the cohort, made now if it does not exist: ``cohort.csv``, images, masks, ``notes.json``.
+
+    A cohort is built in a folder beside its own and renamed when whole, so that an interrupted generation is never
+    used and two processes do not meet. Raises ResourceError if it cannot be made.
+    """
+    content = json.dumps([VERSION, anatomy.VERSION, "brain", options.model_dump(mode="json")], sort_keys=True)
+    root = cache_dir("sim")
+    folder = root / f"brain_{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    if (folder / "cohort.csv").is_file():
+        return folder
+    _remove_abandoned(root)
+    building = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
+    try:
+        _build(options, building)
+        with contextlib.suppress(OSError):  # another process was first; its cohort is the same
+            building.replace(folder)
+        if not (folder / "cohort.csv").is_file():
+            raise ResourceError("the cohort could not be put in its place", "remove this folder and repeat", folder)
+    except OSError as error:
+        raise _cannot_make(error.strerror or str(error)) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return folder
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Clear away what killed processes left; a folder that was touched within a day may still be in work."""
+    for folder in root.glob(".building-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(options: BrainOptions, folder: Path) -> None:
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
+    plan = visits(options)
+    (folder / worker.PLAN).write_text(
+        json.dumps({"size_mm": options.size_mm, "visits": [asdict(visit) for visit in plan]})
+    )
+    show = _Progress(len(plan), f"simulating sim:brain, {len(plan)} scans at {options.size_mm:g} mm")
+    with show:
+        anatomy.load_anatomy(options.size_mm)  # once, before the workers ask for it
+        for done, _ in enumerate(_work(folder, len(plan)), start=1):
+            show.update(done)
+    (folder / worker.PLAN).unlink()
+    (folder / "notes.json").write_text(json.dumps(NOTES, indent=1) + "\n")
+    (folder / "README.md").write_text(f"# sim:brain\n\n{NOTES[0]}\n\n{NOTES[1]}\n\nOptions: `{options!r}`\n")
+    _write_table(folder / "cohort.csv", options, plan)
+
+
+def _work(folder: Path, count: int) -> Iterator[str]:
+    """Run the workers and yield a line for each visit that is done. Raises ResourceError if one of them fails."""
+    parts = max(
+        1, min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, count)
+    )
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    processes: list[subprocess.Popen[str]] = []
+    reading, writing = os.pipe()
+    log = folder / ".errors.txt"
+    try:
+        with log.open("w") as errors:
+            for part in range(parts):
+                command = [sys.executable, "-m", "mdx_sim.worker", str(folder), str(part), str(parts)]
+                processes.append(
+                    subprocess.Popen(command, stdout=writing, stderr=errors, text=True, env={**os.environ, **threads})
+                )
+        os.close(writing)
+        with os.fdopen(reading) as lines:
+            yield from lines
+        if any(process.wait() for process in processes):
+            raise _cannot_make((log.read_text().strip().splitlines() or ["a worker was killed"])[-1])
+        log.unlink()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _cannot_make(cause: str) -> ResourceError:
+    return ResourceError(
+        f"the simulated cohort cannot be made ({cause})",
+        "free disk space, or set MDX_CACHE to a folder with room; nothing half-made is kept",
+        cache_dir("sim"),
+    )
+
+
+def _write_table(path: Path, options: BrainOptions, plan: Iterable[Visit]) -> None:
+    """One row a visit. The first site is the source, the others are targets, unless a run says otherwise."""
+    with path.open("w", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("image", "mask", "subject", "site", "role", "scanner", "severity"))
+        for visit in plan:
+            severity = SEVERITIES.get(visit.site, visit.severity)
+            role = "source" if visit.site == options.sites[0] else "target"
+            title = scanner_of(visit.site).title
+            table.writerow((visit.image, visit.mask, visit.subject, visit.site, role, title, f"{severity:.3g}"))
+
+
+class _Progress:
+    """What is being made, on stderr: a bar on a terminal, else a line when it starts and one every ten seconds."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what, self.said, self.bar = total, what, time.monotonic(), None
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar = Progress(console=Console(stderr=True), transient=True)
+            self.bar.start()
+            self.bar.add_task(self.what, total=self.total)
+        else:
+            print(self.what, file=sys.stderr, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def update(self, done: int) -> None:
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done)
+        elif time.monotonic() - self.said >= 10:
+            self.said = time.monotonic()
+            print(f"{self.what}: {done} of {self.total}", file=sys.stderr, flush=True)

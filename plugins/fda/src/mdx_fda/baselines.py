@@ -1,0 +1,134 @@
+"""What fda is compared with: nothing, histogram matching, and a network that has seen the target's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from mdx.errors import DataError
+from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx.runs.run import Run
+from mdx_fda.config import FDAConfig
+from mdx_fda.source import build_network, fit_source, unet
+from mdx_segment.inference import predict_volume
+from mdx_segment.networks import ResidualUNet2d
+from mdx_segment.training import train_slices
+
+QUANTILES = 1001
+
+
+class NoAdaptation(Adapter[FDAConfig]):
+    """The source network on target images as they are (row ``no_da``)."""
+
+    def build(self, data: Dataset) -> Model:
+        """The source network."""
+        return build_network(data, self.config)
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Train on the source."""
+        fit_source(data, model, run, self.config)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The network's probabilities."""
+        made = predict_volume(model.network, sample.image, self.config.batch_size)
+        return Prediction(sample.geometry, segmentation=made.numpy())
+
+
+class HistogramMatching(Adapter[FDAConfig]):
+    """Match the histogram of each target volume to that of all source scans together, then the source network."""
+
+    def __init__(self, config: FDAConfig) -> None:
+        super().__init__(config)
+        self.quantiles = np.zeros((0, QUANTILES), np.float32)
+
+    def build(self, data: Dataset) -> Model:
+        """The source network."""
+        return build_network(data, self.config)
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Train on the source; remember its intensities as quantiles, one row a channel, each scan with equal weight."""
+        fit_source(data, model, run, self.config)
+        grid = np.linspace(0, 1, QUANTILES)
+        scans = data.where(role="source", split="train")
+        each = [[np.quantile(channel, grid) for channel in scans.load(c).image.numpy()] for c in scans.cases]
+        pooled = np.concatenate([np.asarray(e, np.float32) for e in each], axis=1)
+        self.quantiles = np.quantile(pooled, grid, axis=1).T.astype(np.float32)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The network's probabilities of the matched volume."""
+        from skimage.exposure import match_histograms
+
+        image = sample.image.numpy()
+        matched = [
+            match_histograms(channel, quantiles.reshape(-1, *[1] * (channel.ndim - 1)))
+            for channel, quantiles in zip(image, self.quantiles, strict=True)
+        ]
+        made = predict_volume(
+            model.network, torch.from_numpy(np.stack(matched).astype(np.float32)), self.config.batch_size
+        )
+        return Prediction(sample.geometry, segmentation=made.numpy())
+
+    def state(self) -> dict[str, Any]:
+        """The source's quantiles."""
+        return {"quantiles": self.quantiles}
+
+    def restore(self, state: Mapping[str, Any], model: Model) -> None:
+        """Take them back."""
+        self.quantiles = state["quantiles"]
+
+
+class Oracle(Adapter[FDAConfig]):
+    """What labels of the target would give: one network for each target site, trained on its train cases.
+
+    Source scans are given to the source network, so that a run shows the diagonal of the paper's table 1.
+    """
+
+    def __init__(self, config: FDAConfig) -> None:
+        super().__init__(config)
+        self.sites: list[str] = []
+        self.channels = self.classes = 1
+
+    def build(self, data: Dataset) -> Model:
+        """The source network; those of the targets are made in ``fit`` and ``restore``, when the roles are known."""
+        self.channels, self.classes = len(data.task.channels), len(data.task.classes)
+        return Model(network=unet(data, self.config))
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Train on the source, then on each target site, with equal budgets."""
+        targets = data.where(role="target")
+        self._add(sorted({case.site for case in targets.cases}), model, run.device)
+        fit_source(data, model, run, self.config)
+        for i, site in enumerate(self.sites):
+            train_slices(model[f"target{i}"], targets.where(site=site), run, self.config.training, stage=f"target{i}")
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The probabilities of the network of the sample's site; of the only target's for a file of unknown site."""
+        site = reference.site if reference and reference.site else sample.case.site
+        if not site and len(self.sites) > 1:
+            raise DataError(
+                "the oracle has a network for each site", f"say which: --site {' or '.join(self.sites)}", sample.case.id
+            )
+        unknown_target = 0 if not site else None
+        index = self.sites.index(site) if site in self.sites else unknown_target
+        network = model.network if index is None else model[f"target{index}"]
+        made = predict_volume(network, sample.image, self.config.batch_size)
+        return Prediction(sample.geometry, segmentation=made.numpy())
+
+    def _add(self, sites: list[str], model: Model, device: torch.device | str) -> None:
+        self.sites = sites
+        for i in range(len(sites)):
+            if f"target{i}" not in model:
+                model[f"target{i}"] = ResidualUNet2d(self.channels, self.classes, self.config.filters).to(device)
+
+    def state(self) -> dict[str, Any]:
+        """The target sites."""
+        return {"sites": self.sites}
+
+    def restore(self, state: Mapping[str, Any], model: Model) -> None:
+        """Make the targets' networks, so that their weights can be loaded."""
+        self._add(list(state["sites"]), model, "cpu")

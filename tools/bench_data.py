@@ -1,0 +1,92 @@
+"""How fast data come in: a cached loader epoch against an uncached one, a table of 10,000 rows, a check of many files.
+
+``python tools/bench_data.py`` makes its own volumes in a temporary folder and exits 1 if a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from mdx.data.checks import check
+from mdx.data.config import DataConfig
+from mdx.data.facts import cores
+from mdx.data.open import open_table
+from mdx.data.sampling import RandomSlices, make_loader
+from mdx.data.table import read_table
+
+TARGET_RATIO = 5.0
+TARGET_TABLE_S = 1.0
+
+
+def make_cohort(folder: Path, volumes: int, size: int) -> Path:
+    rng = np.random.default_rng(0)
+    lines = ["image,mask,subject,site,split"]
+    for i in range(volumes):
+        image = rng.normal(100, 20, (size, size, size)).astype(np.float32)
+        mask = (image > 130).astype(np.uint8)
+        for name, values in (("image", image), ("mask", mask)):
+            nib.save(nib.Nifti1Image(values, np.diag([-1.0, 1, 1, 1])), folder / f"{name}{i}.nii.gz")
+        lines.append(f"image{i}.nii.gz,mask{i}.nii.gz,s{i},site{i % 2},train")
+    table = folder / "cohort.csv"
+    table.write_text("\n".join(lines))
+    return table
+
+
+def seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--volumes", type=int, default=12)
+    parser.add_argument("--size", type=int, default=96, help="voxels along each edge")
+    parser.add_argument("--draws", type=int, default=160, help="slices of an epoch, in batches of 16")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["MDX_CACHE"] = str(folder / "cache")
+        table = make_cohort(folder, options.volumes, options.size)
+
+        def epoch(cache: bool) -> None:
+            data = open_table(table, DataConfig(cache=cache))
+            steps = options.draws // 16
+            for _ in make_loader(data, 16, view=RandomSlices(crop=64), steps=steps, seed=0):
+                pass
+
+        def whole_pass(cache: bool) -> None:
+            for _ in make_loader(open_table(table, DataConfig(cache=cache)), 1, seed=0):
+                pass
+
+        checked = seconds(lambda: check(open_table(table, DataConfig()), DataConfig()))
+        whole_pass(cache=False)  # imports MONAI
+        filling = seconds(lambda: whole_pass(cache=True))
+        slices = seconds(lambda: epoch(cache=False)), seconds(lambda: epoch(cache=True))
+        wholes = seconds(lambda: whole_pass(cache=False)), seconds(lambda: whole_pass(cache=True))
+        large = folder / "large.csv"
+        rows = (f"i{i}.nii.gz,m{i}.nii.gz,s{i},site{i % 9},{i % 80}" for i in range(10_000))
+        large.write_text("\n".join(["image,mask,subject,site,age", *rows]))
+        opening = seconds(lambda: read_table(large, DataConfig()))
+    print(f"{options.volumes} volumes of {options.size}^3 with masks, {cores()} cores")
+    print(f"check of {2 * options.volumes} files          {checked:8.2f} s")
+    print(f"first epoch, filling the cache  {filling:8.2f} s")
+    for title, (fresh, cached) in ((f"{options.draws} slices of 64 x 64", slices), ("every volume once", wholes)):
+        print(f"{title:<24} uncached {fresh:8.2f} s, cached {cached:7.3f} s, ratio {fresh / cached:6.1f}")
+    print(f"table of 10,000 rows            {opening:8.2f} s")
+    good = min(slices[0] / slices[1], wholes[0] / wholes[1]) >= TARGET_RATIO and opening <= TARGET_TABLE_S
+    print("targets met" if good else f"TARGET MISSED: ratio >= {TARGET_RATIO}, table <= {TARGET_TABLE_S} s")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
