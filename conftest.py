@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# before torch is imported: small tensors gain nothing from threads, and lose much where cores are shared
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import warnings
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,43 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from small_cohort import TINY, make_cohort
 
 from mdx.cli.app import run_cli
-
-# as small as a run can be: two filters, two steps
-TINY = [
-    "--set", "filters=2", "--set", "training.epochs=2", "--set", "training.steps=2", "--set", "training.batch_size=2",
-    "--set", "training.crop=32", "--set", "n_mst=2", "--set", "run.bootstrap=100",
-]  # fmt: skip
-
-
-def write_scan(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
-    import nibabel as nib
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(values, np.diag([2.0, 2, 3, 1]) if affine is None else affine), path)
-    return path
-
-
-def make_cohort(folder: Path, sites: tuple[str, ...] = ("A", "B"), subjects: int = 6) -> Path:
-    """A table of small volumes: a bright ball in noise, darker at the second site; the path of the table."""
-    rng = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(*[np.arange(n) for n in (26, 22, 6)], indexing="ij"), axis=-1)
-    lines = ["image,mask,subject,site"]
-    for s, site in enumerate(sites):
-        for i in range(subjects):
-            centre = np.array([13, 11, 3]) + rng.uniform(-2, 2, 3) * [1, 1, 0.2]
-            ball = (((grid - centre) / [7, 6, 4]) ** 2).sum(axis=-1) < 1
-            image = (ball * (100 - 30 * s) + rng.normal(20, 4 + 2 * s, ball.shape)).astype(np.float32)
-            name = f"{site}{i}.nii.gz"
-            write_scan(folder / "images" / name, image)
-            write_scan(folder / "masks" / name, ball.astype(np.uint8))
-            lines.append(f"images/{name},masks/{name},{site}{i},{site}")
-    table = folder / "cohort.csv"
-    table.write_text("\n".join(lines) + "\n")
-    return table
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TINY
+from small_cohort import TINY
 
 import mdx as library
 

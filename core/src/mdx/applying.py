@@ -9,6 +9,7 @@ from typing import Any
 from mdx.config import RunSettings
 from mdx.errors import ConfigError, DataError, UsageError, nearest
 from mdx.files import cannot_write
+from mdx.interfaces.adapter import Reference
 from mdx.interfaces.dataset import Dataset
 from mdx.plugins.manager import HookCaller, installed_hooks
 from mdx.runs.device import make_fabric
@@ -30,7 +31,13 @@ def _loaded(run: Path, variant: str | None, device: str) -> LoadedRun:
 
 
 def apply_files(
-    run: Path, files: Sequence[str], out: Path, *, variant: str | None = None, device: str = "cpu"
+    run: Path,
+    files: Sequence[str],
+    out: Path,
+    *,
+    variant: str | None = None,
+    site: str | None = None,
+    device: str = "cpu",
 ) -> dict[str, list[Path]]:
     """Apply a run to files; given name -> files written.
 
@@ -57,7 +64,7 @@ def apply_files(
         raise cannot_write(out, error) from error
     written: dict[str, list[Path]] = {}
     for (name, images), text in zip(jobs.items(), files, strict=True):
-        written[text] = loaded.write(loaded.apply(images), out, name)
+        written[text] = loaded.write(loaded.apply(images, Reference(site=site) if site else None), out, name)
     return written
 
 

@@ -259,9 +259,11 @@ def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) ->
     ranked = (of_target if len(of_target) else table).sort_values("surface_dice", ascending=False)
     ranked = ranked.dropna(subset=["surface_dice"])
     (directory / "figures").mkdir(exist_ok=True)
-    picks = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1} if len(ranked) else {}
+    picks = {0: "best", len(ranked) - 1: "worst", len(ranked) // 2: "median"} if len(ranked) > 2 else {0: "best"}
     by_id = {c.id: c for c in cases.cases}
-    for name, index in picks.items():
+    for index, name in picks.items():
+        if index >= len(ranked):
+            continue  # no case has a score
         row = ranked.iloc[index]
         sample = cases.load(by_id[row["case"]])
         prediction = loaded.predict(sample)

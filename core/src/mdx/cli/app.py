@@ -27,6 +27,8 @@ VERBS = {
     "doctor": "doctor",
 }
 
+STOPPED = "stopped; what was finished is kept\n  -> the same command, or 'mdx resume RUN', goes on"
+
 
 def build(argv: list[str]) -> typer.Typer:
     """The application with the verb that ``argv`` names, or with all of them for help."""
@@ -49,12 +51,18 @@ def build(argv: list[str]) -> typer.Typer:
     return app
 
 
-def _options(
-    version: bool = typer.Option(False, "--version", help="Print the version and leave.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"mdx {__version__}")
         raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and leave.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    pass
 
 
 def run_cli(argv: list[str]) -> int:
@@ -66,13 +74,15 @@ def run_cli(argv: list[str]) -> int:
         result = build(argv)(args=spread_assignments(argv), standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
+        if end.code == 130:  # typer has turned Ctrl-C into this
+            return _fail(STOPPED, 130)
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except MdxError as error:
         if os.environ.get("MDX_DEBUG"):
             raise
         return _fail(f"error: {error}", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("stopped; what was finished is kept, the same command or 'mdx resume' goes on", 130)
+        return _fail(STOPPED, 130)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; there is nobody to tell
         return 0

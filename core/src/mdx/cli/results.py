@@ -13,13 +13,14 @@ def apply_command(
     files: list[str] = typer.Argument(help="Images; the contrasts of one case with commas: t1.nii.gz,t2.nii.gz"),
     out: Path = typer.Option(Path("predictions"), help="Folder for the predictions."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
+    site: str = typer.Option(None, help="The site of the files, for methods that have a part for each site."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
     as_json: bool = typer.Option(False, "--json", help="Print the written files as JSON."),
 ) -> None:
     """Apply a run to new files; predictions lie exactly on the files that were read."""
     from mdx.applying import apply_files
 
-    written = apply_files(run, files, out, variant=variant, device=device)
+    written = apply_files(run, files, out, variant=variant, site=site, device=device)
     if as_json:
         typer.echo(json.dumps({source: [str(p) for p in paths] for source, paths in written.items()}, indent=1))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -46,9 +47,15 @@ def surface_dice(
         slice(max(int(low) - 2, 0), int(high) + 3) for low, high in zip(box.min(axis=0), box.max(axis=0), strict=True)
     )
     pair = [torch.from_numpy(np.ascontiguousarray(np.pad(m[window], 1)))[None, None] for m in (prediction, reference)]
-    score = compute_surface_dice(
-        *pair, class_thresholds=[tolerance_mm], include_background=True, spacing=tuple(map(float, spacing_mm)), use_subvoxels=True
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 calls itself with an argument that it deprecated
+        score = compute_surface_dice(
+            *pair,
+            class_thresholds=[tolerance_mm],
+            include_background=True,
+            spacing=tuple(map(float, spacing_mm)),
+            use_subvoxels=True,
+        )
     return float(score)
 
 

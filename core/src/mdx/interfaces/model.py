@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -52,6 +53,10 @@ class Model(nn.ModuleDict):
                 f"the saved weights do not fit the network '{name}': {' '.join(str(error).split())[:300]}",
                 "build() and restore() must make the networks that the run was trained with",
             ) from error
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def forward(self, *_: object) -> None:
         """A model has no forward of its own: call one of its networks."""

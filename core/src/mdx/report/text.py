@@ -1,59 +1,98 @@
-"""The comparison that ``mdx run`` prints when it ends."""
+"""The comparison of a run's method with its baselines, as rows and as the text that ``mdx run`` prints."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mdx.runs.directory import read_json
 
-SHOWN = ("surface_dice", "dice")
+MAIN_METRICS = ("surface_dice", "dice")
+Row = dict[str, Any]
 
 
-def methods_of(directory: Path) -> list[tuple[str, Path]]:
-    """(variant, directory) of the run's method and of its baselines that have scores, the method first."""
-    beside = [directory / "baselines" / n for n in read_json(directory / "provenance.json")["baselines"]]
-    folders = [f for f in (directory, *beside) if (f / "summary.json").exists()]
-    return [(read_json(f / "provenance.json")["variant"], f) for f in folders]
+@dataclass(frozen=True)
+class Method:
+    """A run or a baseline of it: its variant, its directory and its summary rows."""
+
+    name: str
+    directory: Path
+    summary: list[Row]
 
 
-def comparison(directory: Path, metric: str) -> tuple[list[str], list[tuple[str, list[dict[str, Any] | None]]]]:
-    """The groups (sites) as columns, and for each method its summary rows in their order."""
-    tables = []
-    columns: list[str] = []
-    for name, folder in methods_of(directory):
-        rows = {r["group"]: r for r in read_json(folder / "summary.json") if r["metric"] == metric}
-        columns += [g for g in rows if g.startswith("site=") and g not in columns]
-        tables.append((name, rows))
-    return columns, [(name, [rows.get(c) for c in columns]) for name, rows in tables]
+@dataclass(frozen=True)
+class Comparison:
+    """One metric: sites as columns, methods as rows.
+
+    Attributes:
+        roles: role of each site.
+        rows: (method, summary row of each site); None where a method was not scored at a site.
+    """
+
+    metric: str
+    sites: list[str]
+    roles: list[str]
+    rows: list[tuple[str, list[Row | None]]]
 
 
-def summary_table(directory: Path, plain: bool = True) -> Any:
-    """Methods by site: mean [95 % interval] of each main score; aligned text, or rich tables."""
-    roles = {row["group"]: "" for row in read_json(directory / "summary.json")}
-    blocks = []
-    for metric in SHOWN:
-        columns, rows = comparison(directory, metric)
-        if not columns:
-            continue
-        n = [str(next((r[i]["n_subjects"] for _, r in rows if r[i]), "")) for i in range(len(columns))]
-        heads = [f"{c.removeprefix('site=')} (n={k})" for c, k in zip(columns, n, strict=True)]
-        cells = [[name, *map(_cell, values)] for name, values in rows]
-        blocks.append((metric, ["method", *heads], cells))
-    del roles
-    return "\n\n".join(_plain(*b) for b in blocks) if plain else _rich(blocks)
+def methods_of(directory: Path) -> list[Method]:
+    """The run's method and those of its baselines that have been scored, the method first."""
+    beside = [directory / "baselines" / name for name in read_json(directory / "provenance.json")["baselines"]]
+    return [
+        Method(read_json(folder / "provenance.json")["variant"], folder, read_json(folder / "summary.json"))
+        for folder in (directory, *beside)
+        if (folder / "summary.json").exists()
+    ]
 
 
-def _cell(row: dict[str, Any] | None) -> str:
+def site_roles(directory: Path) -> dict[str, str]:
+    """Role of each site, from splits.csv; sources first."""
+    import csv
+
+    with (directory / "splits.csv").open(encoding="utf-8", newline="") as file:
+        roles = {row["site"]: row["role"] for row in csv.DictReader(file)}
+    return dict(sorted(roles.items(), key=lambda item: (item[1] != "source", item[0])))
+
+
+def compare_sites(directory: Path, methods: list[Method], metric: str) -> Comparison:
+    """The rows of ``metric`` by site."""
+    roles = site_roles(directory)
+    tables = [(m.name, {r["group"]: r for r in m.summary if r["metric"] == metric}) for m in methods]
+    sites = [s for s in roles if any(f"site={s}" in table for _, table in tables)]
+    rows = [(name, [table.get(f"site={s}") for s in sites]) for name, table in tables]
+    return Comparison(metric, sites, [roles[s] for s in sites], rows)
+
+
+def metrics_shown(methods: list[Method]) -> list[str]:
+    """The main metrics that were measured; the first one there is, where none of them was."""
+    measured = list(dict.fromkeys(row["metric"] for row in methods[0].summary)) if methods else []
+    return [m for m in MAIN_METRICS if m in measured] or measured[:1]
+
+
+def interval(row: Row | None) -> str:
+    """``0.812 [0.790, 0.834]``; a dash where nothing was measured."""
     if row is None or row["mean"] is None:
         return "-"
     return f"{row['mean']:.3f}" + (f" [{row['low']:.3f}, {row['high']:.3f}]" if row["low"] is not None else "")
 
 
+def summary_table(directory: Path, plain: bool = True) -> Any:
+    """Methods by site: mean and 95 % interval of the main metrics, as aligned text or as rich tables."""
+    methods = methods_of(directory)
+    blocks = []
+    for metric in metrics_shown(methods):
+        c = compare_sites(directory, methods, metric)
+        n = [max((r[i]["n_subjects"] for _, r in c.rows if r[i]), default=0) for i in range(len(c.sites))]  # type: ignore[index]
+        heads = [f"{site} ({role}, n={k})" for site, role, k in zip(c.sites, c.roles, n, strict=True)]
+        blocks.append((metric, ["method", *heads], [[name, *map(interval, rows)] for name, rows in c.rows]))
+    return "\n\n".join(_plain(*b) for b in blocks) if plain else _rich(blocks)
+
+
 def _plain(title: str, heads: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(r[i]) for r in [heads, *rows]) for i in range(len(heads))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [heads, *rows]]
-    return "\n".join([f"{title}: mean [95 % interval over subjects]", *lines])
+    return "\n".join([f"{title}, test cases: mean [95 % interval over subjects]", *lines])
 
 
 def _rich(blocks: list[tuple[str, list[str], list[list[str]]]]) -> Any:
@@ -62,7 +101,7 @@ def _rich(blocks: list[tuple[str, list[str], list[list[str]]]]) -> Any:
 
     tables = []
     for title, heads, rows in blocks:
-        table = Table(*heads, title=f"{title}: mean [95 % interval over subjects]", title_justify="left", box=None)
+        table = Table(*heads, title=f"{title}, test cases: mean [95 % interval over subjects]", title_justify="left", box=None)
         for i, row in enumerate(rows):
             table.add_row(*row, style="bold" if i == 0 else None)
         tables.append(table)

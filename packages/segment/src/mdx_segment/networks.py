@@ -37,8 +37,8 @@ def _up(channels: int) -> nn.ConvTranspose2d:
 class ResidualUNet2d(nn.Module):
     """A U-Net of three levels whose decoder adds skips instead of concatenating them.
 
-    Input (B, in_channels, H, W) with H and W multiples of 8, output logits (B, out_channels, H, W). With one input and one
-    output channel and 16 filters it has 1,561,491 parameters. The logits pass a batch norm, as in the authors' code.
+    Input (B, in_channels, H, W) with H and W multiples of 8, output logits (B, out_channels, H, W). With one input and
+    one output channel and 16 filters it has 1,561,491 parameters. The logits pass a batch norm (authors' code).
 
     Source: Zakazov et al., Feather-Light Fourier Domain Adaptation, 2022, Sect. 4, and the authors' code.
     """

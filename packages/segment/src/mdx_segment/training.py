@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -12,9 +14,11 @@ from mdx.data.sampling import RandomSlices
 from mdx.errors import DataError
 from mdx.evaluation.segmentation import dice, hard_masks
 from mdx.interfaces.dataset import Dataset
-from mdx.runs.run import Run
 from mdx_segment.inference import predict_volume
 from mdx_segment.losses import bce_dice_loss
+
+if TYPE_CHECKING:
+    from mdx.runs.run import Run
 
 
 class SourceTraining(Settings):
@@ -25,22 +29,24 @@ class SourceTraining(Settings):
     batch_size: int = Field(16, ge=1, description="slices in a batch")
     lr: float = Field(1e-3, gt=0, description="learning rate of SGD with Nesterov momentum 0.9")
     decay_at: float = Field(0.8, gt=0, le=1, description="share of the epochs after which lr is divided by 10")
-    crop: int = Field(160, ge=16, description="edge of the random crop in pixels; the paper's text says 256")
+    crop: int = Field(160, ge=8, multiple_of=8, description="edge of the random crop in pixels; the text says 256")
     fit_crop: bool = Field(False, description="let the crop be no larger than the largest slice needs")
     validate_every: int = Field(10, ge=1, description="epochs between looks at the validation cases")
 
 
 def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTraining, stage: str) -> None:
-    """Train ``network`` on the train cases of ``data``, in place; the last weights are kept, as in the paper.
+    """Train ``network`` in place on the train cases of ``data`` that have a mask.
 
-    An equal stage of another run is taken from the cache. Raises DataError if there is no labelled train case.
+    The last weights are kept, as in the paper: validation cases are scored for the curve and choose nothing. An equal
+    stage of another run is taken from the cache. Raises DataError if no train case has a mask.
     """
-    train, val = data.where(split="train"), data.where(split="val")
-    if not any(case.mask is not None for case in train.cases):
-        raise DataError("there is no labelled case to train on", "check roles and splits: 'mdx data check'", stage)
-    crop = config.crop if not config.fit_crop else min(config.crop, _needed(train))
+    train, val = _with_mask(data, "train"), _with_mask(data, "val")
+    if not len(train):
+        raise DataError("there is no labelled case to train on", "check roles and splits with 'mdx data check'", stage)
     optimizer = run.optimizer(stage, network.parameters(), "sgd", lr=config.lr, momentum=0.9, nesterov=True)
     decay = run.scheduler(stage, optimizer, MultiStepLR, milestones=[round(config.decay_at * config.epochs)], gamma=0.1)
+    # padding around small slices costs time and teaches nothing; the paper's crop is larger than its slices too
+    crop = min(config.crop, _largest_edge(train)) if config.fit_crop else config.crop
     batches = run.loader(train, config.batch_size, view=RandomSlices(crop), steps=config.steps)
     for epoch in run.epochs(stage, config.epochs, shared=(train, val, config, crop), trains=[network]):
         network.train()
@@ -48,24 +54,29 @@ def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTrai
             loss = bce_dice_loss(network(batch.image), batch.mask)
             run.step(optimizer, loss, log={"loss": loss})
         decay.step()
-        if len(val) and ((epoch.index + 1) % config.validate_every == 0 or epoch.index + 1 == config.epochs):
+        done = epoch.index + 1
+        if len(val) and (done % config.validate_every == 0 or done == config.epochs):
             epoch.log(val={"dice": mean_dice(network, val)})
+
+
+def _largest_edge(data: Dataset) -> int:
+    """The edge, a multiple of 8, that holds the largest slice."""
+    longest = max(max(data.load(case).image.shape[1:3]) for case in data.cases)
+    return longest + -longest % 8
+
+
+def _with_mask(data: Dataset, split: str) -> Dataset:
+    part = data.where(split=split)
+    return part.where(id=[case.id for case in part.cases if case.mask is not None])
 
 
 @torch.no_grad()
 def mean_dice(network: nn.Module, data: Dataset) -> float:
-    """The mean volume Dice over cases and classes."""
+    """The mean volume Dice over cases and classes; leaves ``network`` in eval mode."""
     network.eval()
     scores: list[float] = []
     for case in data.cases:
         sample = data.load(case)
         predicted = hard_masks(predict_volume(network, sample.image).numpy())
-        truth = sample.mask.numpy() > 0.5
-        scores += [dice(p, t) for p, t in zip(predicted, truth, strict=True)]
+        scores += [dice(p, t) for p, t in zip(predicted, sample.mask.numpy() > 0.5, strict=True)]
     return sum(scores) / len(scores)
-
-
-def _needed(data: Dataset) -> int:
-    """The edge, a multiple of 8, that holds the largest slice."""
-    longest = max(max(data.load(case).image.shape[1:3]) for case in data.cases)
-    return longest + -longest % 8

@@ -16,8 +16,10 @@ from mdx.files import replacing
 
 VERSION = 1
 COMPARTMENTS = ("wm", "gm", "csf", "bone", "scalp")
-FIELD_OF_VIEW_MM = (192.0, 224.0, 192.0)
-CENTRE_MM = (0.0, -16.5, 5.5)
+HEAD_CENTRE_MM = (0.0, -16.5, 5.5)
+FIELD_OF_VIEW_MM = (192.0, 224.0, 168.0)
+FIELD_CENTRE_MM = (0.0, -16.5, 8.0)
+"""The field ends below the brain and at the vertex: no axial slice of a registered scan holds nothing but air."""
 BONE_MM, SCALP_MM = 6.0, 14.0
 SHARPENING = 1.5
 
@@ -44,7 +46,7 @@ def grid(size_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
     """Shape (even numbers) and RAS affine of the grid of the given voxel size that holds the whole head."""
     shape = tuple(2 * int(np.ceil(length / size_mm / 2)) for length in FIELD_OF_VIEW_MM)
     affine = np.diag([size_mm, size_mm, size_mm, 1.0])
-    affine[:3, 3] = np.array(CENTRE_MM) - size_mm * (np.array(shape) - 1) / 2
+    affine[:3, 3] = np.array(FIELD_CENTRE_MM) - size_mm * (np.array(shape) - 1) / 2
     return (shape[0], shape[1], shape[2]), affine
 
 
@@ -69,10 +71,9 @@ def prepare_anatomy(size_mm: float) -> Anatomy:
     normalised, because an average brain has blurred folds.
     """
     t1, gm, wm, affine = _icbm152()
-    margin = int(SCALP_MM) + 12
-    t1, gm, wm = (np.pad(volume, margin) for volume in (t1, gm, wm))
-    affine = affine.copy()
-    affine[:3, 3] -= margin
+    below = int(SCALP_MM) + 2  # the template ends where the brain does
+    t1, gm, wm = (np.pad(volume, ((0, 0), (0, 0), (below, 0))) for volume in (t1, gm, wm))
+    affine = affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, -below], [0, 0, 0, 1]])
     brain = np.asarray(ndimage.binary_fill_holes(t1 > 0), dtype=bool)
     tissues = np.stack([wm, gm, np.clip(1 - wm - gm, 0, None)]) ** SHARPENING
     tissues *= brain / np.maximum(tissues.sum(axis=0), 1e-6)

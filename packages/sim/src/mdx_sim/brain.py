@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdx_sim.anatomy import CENTRE_MM, Anatomy
+from mdx_sim.anatomy import HEAD_CENTRE_MM, Anatomy
 from mdx_sim.imaging import acquire, store, store_mask
 from mdx_sim.options import BrainOptions
 from mdx_sim.physics import site_tissues
@@ -84,7 +84,7 @@ def turned(affine: np.ndarray, angle_deg: float) -> np.ndarray:
     cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
     turn = np.eye(4)
     turn[1:3, 1:3] = [[cosine, -sine], [sine, cosine]]
-    turn[:3, 3] = np.array(CENTRE_MM) - turn[:3, :3] @ np.array(CENTRE_MM)
+    turn[:3, 3] = np.array(HEAD_CENTRE_MM) - turn[:3, :3] @ np.array(HEAD_CENTRE_MM)
     return turn @ affine
 
 

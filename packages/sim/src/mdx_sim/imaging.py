@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from mdx_sim.anatomy import CENTRE_MM
+from mdx_sim.anatomy import HEAD_CENTRE_MM
 from mdx_sim.physics import Tissue, spin_echo
 from mdx_sim.scanners import Scanner
 from mdx_sim.shifts import Shift
@@ -62,7 +62,7 @@ def gain_field(affine: np.ndarray, shape: tuple[int, ...], scanner: Scanner, rng
     amplitude = scanner.bias + scanner.shift.bias
     field = amplitude * smooth_noise(rng, shape, BIAS_SIGMA_MM / float(np.linalg.norm(affine[:3, 0])))
     index = np.indices(shape, dtype=np.float32).reshape(3, -1)
-    from_centre = affine[:3, :3] @ index + (affine[:3, 3] - np.array(CENTRE_MM))[:, None]
+    from_centre = affine[:3, :3] @ index + (affine[:3, 3] - np.array(HEAD_CENTRE_MM))[:, None]
     radius_squared = ((from_centre / np.array(HEAD_RADII_MM)[:, None]) ** 2).sum(axis=0).reshape(shape)
     return np.exp(field + scanner.shift.coil * np.clip(radius_squared, 0, 1.5)).astype(np.float32)
 
@@ -78,16 +78,11 @@ def store(path: Path, image: np.ndarray, affine: np.ndarray, scanner: Scanner, r
 
     White matter is stored near ``scanner.gain``; what does not fit into the type is cut off, as on a scanner.
     """
-    scaled = image * scanner.gain
-    if scanner.storage == "float32":
-        stored = nibabel.Nifti1Image(scaled.astype(np.float32), affine)
-    else:
+    values, slope = image * scanner.gain, 1.0
+    if scanner.storage != "float32":
         slope = scanner.slope if scanner.storage == "int16" else 1.0
-        limits = np.iinfo(scanner.storage)
-        values = np.clip(np.rint(scaled / slope), 0, limits.max).astype(scanner.storage)
-        stored = nibabel.Nifti1Image(values, affine)
-        stored.header.set_slope_inter(slope, 0)
-    _save(path, stored, scanner, registered)
+        values = np.clip(np.rint(values / slope), 0, np.iinfo(scanner.storage).max)
+    _save(path, nibabel.Nifti1Image(values.astype(scanner.storage), affine), scanner, registered, slope)
 
 
 def store_mask(path: Path, mask: np.ndarray, affine: np.ndarray, scanner: Scanner, registered: bool) -> None:
@@ -95,7 +90,7 @@ def store_mask(path: Path, mask: np.ndarray, affine: np.ndarray, scanner: Scanne
     _save(path, nibabel.Nifti1Image(mask.astype(np.uint8), affine), scanner, registered)
 
 
-def _save(path: Path, image: nibabel.Nifti1Image, scanner: Scanner, registered: bool) -> None:
+def _save(path: Path, image: nibabel.Nifti1Image, scanner: Scanner, registered: bool, slope: float = 1.0) -> None:
     code = "mni" if registered else "scanner"
     image.header.set_xyzt_units("mm")
     image.set_sform(image.affine, code)
@@ -103,4 +98,6 @@ def _save(path: Path, image: nibabel.Nifti1Image, scanner: Scanner, registered: 
     to_codes = nibabel.orientations.ornt_transform(
         nibabel.orientations.axcodes2ornt("RAS"), nibabel.orientations.axcodes2ornt(scanner.axcodes)
     )
-    nibabel.save(image.as_reoriented(to_codes.tolist()), path)
+    stored = image.as_reoriented(to_codes.tolist())
+    stored.header.set_slope_inter(slope, 0)  # last, because reorienting forgets it
+    nibabel.save(stored, path)

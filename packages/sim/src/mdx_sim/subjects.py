@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from scipy import ndimage
 
-from mdx_sim.anatomy import CENTRE_MM, Anatomy
+from mdx_sim.anatomy import HEAD_CENTRE_MM, Anatomy
 
 LEAST_JACOBIAN = 0.1
 
@@ -34,7 +34,7 @@ def subject_displacement(rng: np.random.Generator, anatomy: Anatomy) -> np.ndarr
     peak_mm = rng.uniform(5, 8)
     displacement = np.stack([smooth_noise(rng, shape, sigma) for _ in range(3)])
     displacement *= peak_mm / np.sqrt((displacement**2).sum(axis=0)).max()
-    x_mm = anatomy.affine[0, 3] + anatomy.size_mm * np.arange(shape[0]) - CENTRE_MM[0]
+    x_mm = anatomy.affine[0, 3] + anatomy.size_mm * np.arange(shape[0]) - HEAD_CENTRE_MM[0]
     torque_mm = rng.normal(1.5, 0.75)
     displacement[1] -= np.asarray(torque_mm * np.clip(x_mm / 70, -1, 1), dtype=np.float32)[:, None, None]
     while jacobian(displacement, anatomy.size_mm).min() < LEAST_JACOBIAN:
@@ -55,7 +55,7 @@ def repositioning(rng: np.random.Generator, shift_mm: float = 4.0, turn_deg: flo
 
     motion = np.eye(4)
     motion[:3, :3] = Rotation.from_euler("xyz", rng.normal(0, turn_deg, 3), degrees=True).as_matrix()
-    centre = np.array(CENTRE_MM)
+    centre = np.array(HEAD_CENTRE_MM)
     motion[:3, 3] = centre - motion[:3, :3] @ centre + rng.normal(0, shift_mm, 3)
     return motion
 

@@ -1,103 +1,133 @@
-"""The donor bank: source scans, and what is known of their slices.
-
-Scans that are registered to one template correspond slice by slice. Where depths differ, slices are paired by relative
-position, and a donor slice is centred on the target's frame.
-"""
+"""The donors: images of source scans, cut into slices, with what SR-SIM needs of them made once."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from mdx.errors import DataError
+from mdx.interfaces.dataset import Case, Dataset
 from mdx_fda.similarity import SMALLEST, Features, features
 from mdx_segment.inference import slices_of
 
-LARGEST_CROP = 120
-SMALLEST_FRAME = 64
+CROP = 120
+PADDED = 64
 
 
-class DonorBank:
-    """Scans of the source, as float16 images (C, H, W, S) or (C, H, W), and the ids of their cases."""
+class Bank:
+    """Source scans as lists of slices.
 
-    def __init__(self, images: Sequence[Tensor], case_ids: Sequence[str]) -> None:
-        if not images:
-            raise DataError("the donor bank is empty", "the source needs at least one scan in the train split")
-        self.images = [image.half() for image in images]
-        self.case_ids = list(case_ids)
+    Attributes:
+        ids: the case of each scan.
+        scans: (S, C, H, W) float16 slices of each scan, in [0, 1]; depth and in-plane shape may differ between scans.
+            Half precision resolves 1/2000 of the range, and a run that holds a bank is half as large.
+    """
+
+    def __init__(self, ids: Sequence[str], scans: Sequence[Tensor]) -> None:
+        if not scans:
+            raise DataError("there is no donor", "the bank is made of the train scans of the source sites")
+        self.ids, self.scans = list(ids), [scan.half() for scan in scans]
+        self._features: dict[int, list[Features]] = {}
+
+    @classmethod
+    def of(cls, data: Dataset, cases: Sequence[Case]) -> Bank:
+        """The bank of some cases of ``data``; reads images only."""
+        images = [data.load(case).image for case in cases]
+        for image, case in zip(images, cases, strict=True):
+            require_unit_range(image, case.id)
+        return cls([case.id for case in cases], [slices_of(image) for image in images])
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.ids)
 
     @property
-    def corresponds(self) -> bool:
-        """Whether all scans have one shape, as registered scans do."""
-        return len({tuple(image.shape) for image in self.images}) == 1
+    def channels(self) -> int:
+        """Channels of every scan."""
+        return self.scans[0].shape[1]
 
-    @cached_property
-    def slices(self) -> list[Tensor]:
-        """(S, C, H, W) float16 of every scan."""
-        return [slices_of(image) for image in self.images]
+    @property
+    def smallest_edge(self) -> int:
+        """The shortest in-plane edge of any scan, in pixels."""
+        return min(min(scan.shape[-2:]) for scan in self.scans)
 
-    @cached_property
-    def crop(self) -> int:
-        """The edge of the crops that are compared: 120, less for small frames, never below 40."""
-        edge = min(max(min(s.shape[-2:]), SMALLEST_FRAME) for s in self.slices)
-        return max(SMALLEST, min(LARGEST_CROP, 2 * int(edge / 2 * 0.66)))
+    def pairs(self, depth: int) -> list[Tensor]:
+        """For each scan, the (depth,) indices of its slices at the relative positions of a scan of ``depth`` slices.
 
-    @cached_property
-    def features(self) -> list[Features]:
-        """SR-SIM features of the crops of every scan's slices; made once, at the first search."""
-        return [self.features_of(s) for s in self.slices]
+        Scans of equal depth, as registered ones are, pair slices of equal index.
+        """
+        return [(2 * torch.arange(depth) + 1) * len(scan) // (2 * depth) for scan in self.scans]
 
-    def features_of(self, slices: Tensor) -> Features:
-        """SR-SIM features of the central crops of slices (S, C, H, W); channels are averaged."""
-        return features(centred_crops(slices.float().mean(dim=1), self.crop))
+    def features(self, edge: int) -> list[Features]:
+        """SR-SIM features of the ``edge`` x ``edge`` crop of every slice, one entry a scan; made on first use."""
+        if edge not in self._features:
+            self._features[edge] = [crop_features(scan.float(), edge) for scan in self.scans]
+        return self._features[edge]
 
-    def position(self, scan: int, index: int, depth: int) -> int:
-        """The slice of ``scan`` that corresponds to slice ``index`` of a volume of ``depth`` slices."""
-        own = len(self.slices[scan])
-        return index if own == depth or depth == 1 else round(index * (own - 1) / (depth - 1))
+    def take(self, scans: Tensor, slices: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Slice ``slices[i]`` of scan ``scans[i]`` for each i, (N, C, *shape) float32.
 
-    def positions(self, scan: int, depth: int) -> list[int]:
-        """``position`` of every slice of a volume of ``depth`` slices."""
-        return [self.position(scan, index, depth) for index in range(depth)]
-
-    def gather(self, donors: Tensor, height: int, width: int) -> Tensor:
-        """Donor slices (N, C, height, width) float32 for (N, 2) pairs of scan and slice."""
-        return torch.stack([on_frame(self.slices[s][z].float(), height, width) for s, z in donors.tolist()])
+        A slice of another shape is resized: the swap replaces amplitudes by cycles per field of view.
+        """
+        taken = [self.scans[k][j].float() for k, j in zip(scans.tolist(), slices.tolist(), strict=True)]
+        return torch.stack([t if t.shape[-2:] == shape else _resized(t, shape) for t in taken])
 
 
-def centred_crops(slices: Tensor, edge: int) -> Tensor:
-    """Crops (S, edge, edge) of slices (S, H, W) around each one's centre of mass, truncated to whole pixels.
+def _resized(image: Tensor, shape: tuple[int, int]) -> Tensor:
+    return F.interpolate(image[None], shape, mode="bilinear", antialias=True)[0]
 
-    Small slices are first padded with their minimum to 64 pixels, and to the crop. A window that would leave the frame is
-    shifted into it. A slice without any intensity is cropped around its middle.
+
+def require_unit_range(image: Tensor, name: object) -> None:
+    """Raises DataError unless all intensities lie in [0, 1], which swap and similarity assume."""
+    low, high = float(image.min()), float(image.max())
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise DataError(
+            f"intensities are {low:.3g} to {high:.3g}, fda needs 0 to 1", "use --set data.intensity=percentiles", name
+        )
+
+
+def crop_edge(shortest_px: int) -> int:
+    """The edge of the crop that SR-SIM compares, for slices whose shorter edge is ``shortest_px``.
+
+    120 pixels as the authors use; of slices too small for that the middle two thirds, but never less than 40 pixels.
     """
-    goal = max(edge, SMALLEST_FRAME)
-    slices = torch.stack([on_frame(s, max(s.shape[-2], goal), max(s.shape[-1], goal)) for s in slices])
+    shortest = max(shortest_px, PADDED)
+    return max(SMALLEST, min(CROP, 2 * math.floor(shortest / 2 * 0.66)))
+
+
+def crop_features(slices: Tensor, edge: int) -> Features:
+    """SR-SIM features of slices (S, C, H, W): the mean over channels, cropped at each slice's own centre of mass."""
+    return features(crops_at_mass(slices.mean(dim=1), edge))
+
+
+def crops_at_mass(slices: Tensor, edge: int) -> Tensor:
+    """(S, edge, edge) crops of slices (S, H, W), each around its intensity centre of mass, truncated to pixels.
+
+    Small slices are padded with their minimum to 64 pixels. The crop is moved inside the slice where it would reach
+    over the border; a slice without mass is cropped at its middle.
+    """
+    slices = _padded(slices)
+    count, height, width = slices.shape
+    mass = slices.sum(dim=(-2, -1), dtype=torch.float64)
+    firsts = []
+    for size, profile in ((height, slices.sum(dim=-1)), (width, slices.sum(dim=-2))):
+        moment = (profile.double() * torch.arange(size, device=slices.device)).sum(dim=-1)
+        centre = torch.where(mass > 0, moment / mass, size // 2).long()
+        firsts.append((centre - edge // 2).clamp(0, size - edge))
+    window = torch.arange(edge, device=slices.device)
+    rows, columns = firsts[0][:, None, None] + window[:, None], firsts[1][:, None, None] + window
+    return slices[torch.arange(count, device=slices.device)[:, None, None], rows, columns]
+
+
+def _padded(slices: Tensor) -> Tensor:
     height, width = slices.shape[-2:]
-    mass = slices.clamp_min(0)
-    total = mass.sum(dim=(-2, -1))
-    empty = total <= 0
-    total = total.masked_fill(empty, 1)
-    y = (mass.sum(dim=-1) @ torch.arange(height).to(mass) / total).masked_fill(empty, height // 2).long()
-    x = (mass.sum(dim=-2) @ torch.arange(width).to(mass) / total).masked_fill(empty, width // 2).long()
-    y, x = (y - edge // 2).clamp(0, height - edge), (x - edge // 2).clamp(0, width - edge)
-    window = torch.arange(edge)
-    rows, columns = y[:, None, None] + window[:, None], x[:, None, None] + window
-    return slices[torch.arange(len(slices))[:, None, None], rows, columns]
-
-
-def on_frame(image: Tensor, height: int, width: int) -> Tensor:
-    """An image (..., H, W) centred on a frame of another size: padded with its minimum, or cropped."""
-    own_height, own_width = image.shape[-2:]
-    if (own_height, own_width) == (height, width):
-        return image
-    top, left = (height - own_height) // 2, (width - own_width) // 2
-    amounts = (left, width - own_width - left, top, height - own_height - top)
-    return F.pad(image, amounts, value=float(image.min()))
+    tall, wide = max(height, PADDED), max(width, PADDED)
+    if (tall, wide) == (height, width):
+        return slices
+    top, left = (tall - height) // 2, (wide - width) // 2
+    padded = slices.amin(dim=(-2, -1), keepdim=True).repeat(1, tall, wide)
+    padded[:, top : top + height, left : left + width] = slices
+    return padded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from mdx_segment.inference import predict_volume
 from mdx_segment.networks import ResidualUNet2d
 from mdx_segment.training import train_slices
 
-QUANTILES = 1001
+QUANTILES = 2048
 
 
 class NoAdaptation(Adapter[FDAConfig]):
@@ -40,7 +40,11 @@ class NoAdaptation(Adapter[FDAConfig]):
 
 
 class HistogramMatching(Adapter[FDAConfig]):
-    """Match the histogram of each target volume to that of all source scans together, then the source network."""
+    """The source network on target scans that are given the histogram of all source train scans.
+
+    Each volume and channel is matched as a whole, over the voxels above its minimum, so that background stays
+    background. What the run keeps are quantiles, no image.
+    """
 
     def __init__(self, config: FDAConfig) -> None:
         super().__init__(config)
@@ -51,26 +55,15 @@ class HistogramMatching(Adapter[FDAConfig]):
         return build_network(data, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """Train on the source; remember its intensities as quantiles, one row a channel, each scan with equal weight."""
+        """Train on the source, and remember its intensities."""
         fit_source(data, model, run, self.config)
-        grid = np.linspace(0, 1, QUANTILES)
         scans = data.where(role="source", split="train")
-        each = [[np.quantile(channel, grid) for channel in scans.load(c).image.numpy()] for c in scans.cases]
-        pooled = np.concatenate([np.asarray(e, np.float32) for e in each], axis=1)
-        self.quantiles = np.quantile(pooled, grid, axis=1).T.astype(np.float32)
+        self.quantiles = foreground_quantiles([scans.load(case).image.numpy() for case in scans.cases])
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """The network's probabilities of the matched volume."""
-        from skimage.exposure import match_histograms
-
-        image = sample.image.numpy()
-        matched = [
-            match_histograms(channel, quantiles.reshape(-1, *[1] * (channel.ndim - 1)))
-            for channel, quantiles in zip(image, self.quantiles, strict=True)
-        ]
-        made = predict_volume(
-            model.network, torch.from_numpy(np.stack(matched).astype(np.float32)), self.config.batch_size
-        )
+        matched = torch.from_numpy(match_foreground(sample.image.numpy(), self.quantiles))
+        made = predict_volume(model.network, matched, self.config.batch_size)
         return Prediction(sample.geometry, segmentation=made.numpy())
 
     def state(self) -> dict[str, Any]:
@@ -132,3 +125,27 @@ class Oracle(Adapter[FDAConfig]):
     def restore(self, state: Mapping[str, Any], model: Model) -> None:
         """Make the targets' networks, so that their weights can be loaded."""
         self._add(list(state["sites"]), model, "cpu")
+
+
+def foreground_quantiles(images: Sequence[np.ndarray]) -> np.ndarray:
+    """(C, 2048) quantiles, 0 to 1, of the voxels above the minimum of images (C, *spatial), each of equal weight."""
+    grid = np.linspace(0, 1, QUANTILES)
+    each = [[np.quantile(channel[_above_minimum(channel)], grid) for channel in image] for image in images]
+    return np.quantile(np.concatenate(each, axis=1), grid, axis=1).T.astype(np.float32)
+
+
+def match_foreground(image: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """``image`` (C, *spatial) with the voxels above each channel's minimum matched to quantiles (C, n)."""
+    from skimage.exposure import match_histograms
+
+    matched = image.copy()
+    for channel, wanted in zip(matched, quantiles, strict=True):
+        inside = _above_minimum(channel)
+        channel[inside] = match_histograms(channel[inside], wanted)
+    return matched
+
+
+def _above_minimum(channel: np.ndarray) -> np.ndarray:
+    """The voxels that are not background; all of them where the channel has one value only."""
+    inside = channel > channel.min()
+    return inside if inside.any() else np.ones_like(inside)

@@ -6,7 +6,6 @@ Soatto published it (CVPR 2020) goes the other way, and swaps a square.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal, TypeVar, cast
 
 import numpy as np
@@ -17,7 +16,6 @@ from mdx.errors import ConfigError, DataError
 
 Output = Literal["abs_max", "abs", "real", "real_clip", "complex"]
 Array = TypeVar("Array", np.ndarray, Tensor)
-Window = Callable[[tuple[int, int], float], Tensor]
 
 
 def disc(shape: tuple[int, int], radius_px: float) -> Tensor:
@@ -46,57 +44,43 @@ def _offsets(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
     )
 
 
-def swap_amplitude(
-    source: Array,
-    target: Array,
-    beta: float,
-    output: Output = "abs_max",
-    *,
-    radius_px: float | None = None,
-    window: Window = disc,
-) -> Array:
-    """Give ``target`` the amplitudes of ``source`` at low frequencies, and keep its phase.
+def swap_amplitude(source: Array, target: Array, beta: float, output: Output = "abs_max") -> Array:
+    """Give ``target`` the amplitudes of ``source`` nearer to zero frequency than beta * min(H, W); keep its phase.
 
     Args:
         source, target: (..., H, W) arrays or tensors; leading axes broadcast.
-        beta: radius of the swapped frequencies as a share of the shorter edge.
+        beta: radius of the swapped disc as a share of the shorter edge.
         output: ``abs_max`` the modulus divided by its maximum over the slice (authors' code), ``abs`` the modulus,
             ``real`` the real part, ``real_clip`` that clipped to [0, 1], ``complex`` the inverse FFT itself.
-        radius_px: the radius in pixels of the spectrum, instead of beta * min(H, W).
-        window: the shape of the swapped region, ``disc`` or ``square``.
 
     Returns:
         an array or tensor like the inputs. A flat target slice comes back unchanged: it has no phase to keep.
 
     Raises DataError for slices of different shapes.
     """
-    return swap_mean_amplitude(source[None], target, beta, output, radius_px=radius_px, window=window)
+    height, width = target.shape[-2:]
+    made = swap_region(
+        torch.as_tensor(source)[None], torch.as_tensor(target), disc((height, width), beta * min(height, width)), output
+    )
+    return cast(Array, made.numpy() if isinstance(target, np.ndarray) else made)
 
 
-def swap_mean_amplitude(
-    sources: Array,
-    target: Array,
-    beta: float,
-    output: Output = "abs_max",
-    *,
-    radius_px: float | None = None,
-    window: Window = disc,
-) -> Array:
-    """As ``swap_amplitude``, with the mean of the amplitudes of several ``sources`` (n, ..., H, W)."""
-    s, t = torch.as_tensor(sources), torch.as_tensor(target)
-    height, width = t.shape[-2:]
-    if s.shape[-2:] != t.shape[-2:]:
-        shapes = f"{tuple(s.shape[-2:])} and {tuple(t.shape[-2:])}"
+def swap_region(sources: Tensor, target: Tensor, region: Tensor, output: Output = "abs_max") -> Tensor:
+    """Give ``target`` (..., H, W) the mean amplitude of ``sources`` (n, ..., H, W) in ``region`` of the spectrum.
+
+    ``region`` is (H, W) bool with zero frequency in the middle, as ``disc`` and ``square`` make it. Outputs and errors
+    as in ``swap_amplitude``.
+    """
+    if sources.shape[-2:] != target.shape[-2:]:
+        shapes = f"{tuple(sources.shape[-2:])} and {tuple(target.shape[-2:])}"
         raise DataError(f"slices of {shapes} have no common frequencies", "bring them to one shape first")
-    radius = beta * min(height, width) if radius_px is None else radius_px
-    with torch.autocast(t.device.type, enabled=False):  # there is no FFT of bfloat16
-        s, t = (x if x.dtype == torch.float64 else x.float() for x in (s, t))
-        low = torch.fft.ifftshift(window((height, width), radius)).to(t.device)
+    with torch.autocast(target.device.type, enabled=False):  # there is no FFT of bfloat16
+        s, t = (x if x.dtype == torch.float64 else x.float() for x in (sources, target))
         spectrum = torch.fft.fft2(t)
+        low = torch.fft.ifftshift(region).to(t.device)
         amplitude = torch.where(low, torch.fft.fft2(s).abs().mean(dim=0), spectrum.abs())
         swapped = torch.fft.ifft2(torch.polar(amplitude, spectrum.angle()))
-        made = _postprocess(swapped, t, output)
-    return cast(Array, made.numpy() if isinstance(target, np.ndarray) else made)
+        return _postprocess(swapped, t, output)
 
 
 def _postprocess(swapped: Tensor, target: Tensor, output: Output) -> Tensor:

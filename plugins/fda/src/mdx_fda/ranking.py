@@ -1,66 +1,111 @@
-"""Which donors a slice gets (Zakazov et al. 2022, Sect. 3.2)."""
+"""Which donors a target scan gets: the most similar by SR-SIM, or random ones (Zakazov et al. 2022, Sect. 3)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mdx_fda.bank import DonorBank
-from mdx_fda.similarity import Features, score
+from mdx_fda.bank import Bank, crop_edge, crop_features
+from mdx_fda.fourier import is_flat
+from mdx_fda.similarity import score
 
 
-def random_donors(bank: DonorBank, depth: int, n: int, seed: int) -> Tensor:
-    """(depth, n, 2) scan and slice: scans drawn without replacement for each slice; the seed is set for each volume."""
-    rng = np.random.default_rng(seed)
-    n = min(n, len(bank))
-    scans = [rng.choice(len(bank), size=n, replace=False) for _ in range(depth)]
-    return torch.tensor([[[s, bank.position(int(s), i, depth)] for s in row] for i, row in enumerate(scans)])
+@dataclass(frozen=True)
+class Donors:
+    """The donors of every slice of a target scan, best first.
 
-
-def similar_donors_3d(bank: DonorBank, slices: Tensor, n: int) -> Tensor:
-    """(S, n, 2) scan and slice: the same scans for every slice, those with the highest mean SR-SIM."""
-    depth = len(slices)
-    best = _best(_scores(bank, bank.features_of(slices)).mean(dim=0, keepdim=True), n)[0]
-    return torch.tensor([[[s, bank.position(s, i, depth)] for s in best.tolist()] for i in range(depth)])
-
-
-def similar_donors_2d(bank: DonorBank, slices: Tensor, n: int) -> Tensor:
-    """(S, n, 2) scan and slice: for each slice the scans with the highest SR-SIM at the same position."""
-    depth = len(slices)
-    best = _best(_scores(bank, bank.features_of(slices)), n)
-    return torch.tensor([[[s, bank.position(s, i, depth)] for s in row] for i, row in enumerate(best.tolist())])
-
-
-def similar_donors_2_5d(bank: DonorBank, slices: Tensor, n: int, reach: int) -> Tensor:
-    """(S, n, 2) scan and slice: as 2d, over the slices at -reach .. reach of every scan in one ranking.
-
-    A scan may appear several times. The first and last ``reach`` slices look at their own position only (authors' code).
+    Attributes:
+        scans: (S, n) index of the donor scan in the bank.
+        slices: (S, n) index of the slice in that scan.
+        similarity: (S, n) SR-SIM, of the whole scan where scans were ranked; None for random donors.
     """
-    depth = len(slices)
-    mine = bank.features_of(slices)
-    scores, places = [], []
-    for scan in range(len(bank)):
-        own, last = torch.tensor(bank.positions(scan, depth)), len(bank.slices[scan]) - 1
-        for offset in range(-reach, reach + 1):
-            there = own + offset
-            index = torch.arange(depth)
-            allowed = (index >= reach) & (index < depth - reach) & (there >= 0) & (there <= last)
-            allowed |= torch.tensor(offset == 0)
-            there = there.clamp(0, last)
-            scores.append(score(mine, bank.features[scan][there]).masked_fill(~allowed, -torch.inf))
-            places.append(torch.stack([torch.full_like(there, scan), there], dim=-1))
-    table, where = torch.stack(scores, dim=1), torch.stack(places, dim=1)
-    best = table.sort(dim=1, descending=True, stable=True).indices[:, : min(n, len(bank))]
-    return where.gather(1, best[..., None].expand(-1, -1, 2))
+
+    scans: Tensor
+    slices: Tensor
+    similarity: Tensor | None = None
+
+    def described(self, bank: Bank) -> dict[str, Any]:
+        """Plain values for the record of a case; one list where all slices have the same donors."""
+        names = [[bank.ids[k] for k in row] for row in self.scans.tolist()]
+        scores = None if self.similarity is None else [[round(v, 4) for v in row] for row in self.similarity.tolist()]
+        if all(row == names[0] for row in names) and (scores is None or all(row == scores[0] for row in scores)):
+            return {"donors": names[0], "similarity": None if scores is None else scores[0]}
+        return {"donors": names, "donor_slices": self.slices.tolist(), "similarity": scores}
 
 
-def _scores(bank: DonorBank, mine: Features) -> Tensor:
-    """(S, K) SR-SIM of each slice with each scan's slice at the same position."""
-    depth = len(mine.saliency)
-    return torch.stack([score(mine, bank.features[k][bank.positions(k, depth)]) for k in range(len(bank))], dim=1)
+def rank_3d(target: Tensor, bank: Bank, n: int) -> Donors:
+    """The n scans with the highest mean similarity over slices serve every slice of ``target`` (S, C, H, W).
+
+    Flat slices, which no swap changes, are left out of the mean.
+    """
+    scores = similarities(target, bank)
+    varied = ~is_flat(target.mean(dim=1))[:, 0, 0]
+    best = _best(scores[varied if bool(varied.any()) else slice(None)].mean(dim=0)[None], n)
+    scans = best.indices.expand(len(target), -1)
+    return Donors(scans, _slices(bank, scans), best.values.expand(len(target), -1))
 
 
-def _best(scores: Tensor, n: int) -> Tensor:
-    """Indices (..., n) of the highest scores; the first of equals."""
-    return scores.sort(dim=-1, descending=True, stable=True).indices[..., :n]
+def rank_2d(target: Tensor, bank: Bank, n: int) -> Donors:
+    """The n best scans for each slice of ``target`` (S, C, H, W), at the same position."""
+    best = _best(similarities(target, bank), n)
+    return Donors(best.indices, _slices(bank, best.indices), best.values)
+
+
+def rank_2_5d(target: Tensor, bank: Bank, n: int, half_range: int = 2) -> Donors:
+    """The n best slices for each slice of ``target`` (S, C, H, W), up to ``half_range`` slices away.
+
+    All candidates are one ranking, so a scan may serve several times. The first and last ``half_range`` slices are
+    compared with the same position only (authors' code).
+    """
+    offsets = [0, *(o for step in range(1, half_range + 1) for o in (-step, step))]
+    scores = torch.stack([similarities(target, bank, o) for o in offsets], dim=-1)
+    scores[:half_range, :, 1:] = -torch.inf
+    scores[max(0, len(target) - half_range) :, :, 1:] = -torch.inf
+    best = _best(scores.flatten(1), min(n, len(bank)))
+    scans = best.indices // len(offsets)
+    moved = torch.tensor(offsets)[best.indices % len(offsets)]
+    return Donors(scans, _slices(bank, scans) + moved, best.values)
+
+
+def draw(target: Tensor, bank: Bank, n: int, seed: int) -> Donors:
+    """n different random scans for each slice of ``target`` (S, C, H, W), at the same position.
+
+    The generator is set anew for each target scan, so donors do not depend on which scans came before (authors' code).
+    """
+    rng = np.random.default_rng(seed)
+    rows = [rng.permutation(len(bank))[:n] for _ in range(len(target))]
+    scans = torch.from_numpy(np.stack(rows))
+    return Donors(scans, _slices(bank, scans))
+
+
+def similarities(target: Tensor, bank: Bank, offset: int = 0) -> Tensor:
+    """(S, len(bank)) SR-SIM of each slice of ``target`` with the paired slice of each scan, moved by ``offset``.
+
+    -inf where the moved slice lies outside the scan.
+    """
+    edge = crop_edge(min(bank.smallest_edge, *target.shape[-2:]))
+    own = crop_features(target, edge)
+    columns = []
+    for theirs, pair in zip(bank.features(edge), bank.pairs(len(target)), strict=True):
+        depth = len(theirs.saliency)
+        moved = pair + offset
+        inside = (moved >= 0) & (moved < depth)
+        scores = score(own, theirs[moved.clamp(0, depth - 1)])
+        columns.append(scores.masked_fill(~inside, -torch.inf))
+    return torch.stack(columns, dim=1)
+
+
+def _best(scores: Tensor, n: int) -> Any:
+    """The n highest of each row and where they are; of equal ones the first in the bank."""
+    ordered = torch.sort(scores, dim=-1, descending=True, stable=True)
+    return type(ordered)((ordered.values[..., :n], ordered.indices[..., :n]))
+
+
+def _slices(bank: Bank, scans: Tensor) -> Tensor:
+    """(S, n) the paired slice of each chosen scan."""
+    pairs = torch.stack(bank.pairs(len(scans)), dim=1)
+    return pairs.gather(1, scans)

@@ -1,8 +1,8 @@
 """SR-SIM, the spectral-residual similarity of two images (Zhang and Li, ICIP 2012), with features made once per image.
 
-A bank of donors is scored against a slice from stored features: only the last, cheap step knows both images. The saliency
-is normalised image by image. The library that the authors used takes its minimum and maximum over the whole batch, so
-that a score there depends on its neighbours.
+A bank of donors is scored against a slice from stored features: only the last, cheap step knows both images. The
+saliency is normalised image by image. The library that the authors used takes its minimum and maximum over the whole
+batch, so that a score there depends on its neighbours.
 """
 
 from __future__ import annotations
