@@ -85,7 +85,9 @@ def test_several_classes_are_scored_alone_and_on_average() -> None:
     predicted = truth.copy()
     predicted[1] = False
     case = Case("c", "s", "A", {})
-    sample = Sample(case, torch.zeros(1, 8, 8, 8), Geometry(np.eye(4), (8, 8, 8)), {"mask": torch.from_numpy(truth).float()})
+    sample = Sample(
+        case, torch.zeros(1, 8, 8, 8), Geometry(np.eye(4), (8, 8, 8)), {"mask": torch.from_numpy(truth).float()}
+    )
     scores = SegmentationEvaluator(task).per_case(Prediction(sample.geometry, predicted.astype(np.float32)), sample)
     assert (scores["dice_left"], scores["dice_right"], scores["dice"]) == (1.0, 0.0, 0.5)
     assert scores["surface_dice"] == 0.5

@@ -15,7 +15,8 @@ from mdx.report.run import write_report
 from mdx.report.text import summary_table
 
 PROVENANCE = {
-    "plugin": "made", "plugin_version": "1", "variant": "method", "summary": "what it does", "paper": {}, "preset": None,
+    "plugin": "made", "plugin_version": "1", "variant": "method", "summary": "what it does", "paper": {},
+    "preset": None,
     "baselines": ["plain"], "target_labels": "never", "seed": 0, "device": "cpu", "precision": "32-true",
     "split_hash": "abc", "versions": {"torch": "2"}, "mdx": "0.1", "source": "f" * 64, "machine": {"platform": "Linux"},
     "started": "2026-01-01T00:00:00",

@@ -66,7 +66,7 @@ def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _describe(part: pd.DataFrame, metric: str, group: str, n: int) -> dict[str, Any]:
-    defined = part.dropna(subset=[metric])
+    defined: Any = part.dropna(subset=[metric])
     values = defined[metric].to_numpy(dtype=float)
     some = len(values) > 0
     low, high = bootstrap_interval(values, defined["subject"].tolist(), n=n)
@@ -89,14 +89,16 @@ def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence
 
     Cases of a subject are averaged first. Pairs with an undefined score are left out and counted.
     """
-    from scipy.stats import wilcoxon
+    from scipy import stats
 
     table = pd.DataFrame({"d": np.asarray(a, float) - np.asarray(b, float), "subject": [str(s) for s in subjects]})
-    defined = table.dropna()
-    each = defined.groupby("subject")["d"].mean().to_numpy()
+    defined: Any = table.dropna()
+    each: np.ndarray = defined.groupby("subject")["d"].mean().to_numpy()
     low, high = bootstrap_interval(defined["d"].to_numpy(), defined["subject"].tolist(), seed)
-    differs = bool(np.any(each != 0))
-    p = float(wilcoxon(each).pvalue) if len(each) > 1 and differs else 1.0 if len(each) else float("nan")
+    p = 1.0 if len(each) else float("nan")
+    if len(each) > 1 and np.any(each != 0):
+        test: Any = stats.wilcoxon(each)
+        p = float(test.pvalue)
     return {
         "difference": float(defined["d"].mean()) if len(defined) else float("nan"),
         "low": low,

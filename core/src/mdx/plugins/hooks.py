@@ -6,13 +6,13 @@ Observers (from ``mdx_run_started`` on) are told what happened and may not chang
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from torch.optim import Optimizer
 
@@ -30,14 +30,6 @@ class Hooks:
     @hookspec(firstresult=True)
     def mdx_open_dataset(self, scheme: str, rest: str, config: Any) -> Dataset | None:
         """Open ``scheme:rest``; None if the scheme is not yours."""
-
-    @hookspec(firstresult=True)
-    def mdx_read_image(self, path: Path) -> Any:
-        """Read a file that core cannot: ``(values (C, *spatial) float32, Geometry)``, or None."""
-
-    @hookspec(firstresult=True)
-    def mdx_write_image(self, path: Path, values: Any, geometry: Any) -> bool | None:
-        """Write ``values`` (C, *spatial); True if you did."""
 
     @hookspec(firstresult=True)
     def mdx_make_optimizer(self, name: str, params: Any, options: Mapping[str, Any]) -> Optimizer | None:

@@ -37,7 +37,7 @@ def overlay(
     from matplotlib.lines import Line2D
 
     planes = _planes(image, prediction, reference, spacing_mm)
-    figure = Figure(figsize=(3.1 * len(planes) + 0.2, 3.6), dpi=130, facecolor="black")
+    figure = Figure(figsize=(3.1 * len(planes) + 0.2, 3.7), dpi=130, facecolor="black")
     low, high = np.percentile(image[0], [1, 99.5])
     for i, (name, picture, predicted, truth, aspect) in enumerate(planes):
         axes = figure.add_subplot(1, len(planes), i + 1)
@@ -109,7 +109,9 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
     return _uri(figure)
 
 
-def site_scores(metric: str, sites: Sequence[str], methods: Sequence[tuple[str, Sequence[Mapping[str, Any] | None]]]) -> str:
+def site_scores(
+    metric: str, sites: Sequence[str], methods: Sequence[tuple[str, Sequence[Mapping[str, Any] | None]]]
+) -> str:
     """Mean and interval of each method at each site, as a data URI."""
     figure = _figure(7.2, 0.8 + 0.24 * len(methods) * len(sites) + 0.25 * len(sites))
     axes = figure.add_subplot()
@@ -120,7 +122,9 @@ def site_scores(metric: str, sites: Sequence[str], methods: Sequence[tuple[str, 
             row = rows[s]
             if row is not None and row["mean"] is not None:
                 if row["low"] is not None:
-                    axes.plot([row["low"], row["high"]], [y, y], color=SERIES[m % len(SERIES)], lw=2, solid_capstyle="round")
+                    axes.plot(
+                        [row["low"], row["high"]], [y, y], color=SERIES[m % len(SERIES)], lw=2, solid_capstyle="round"
+                    )
                 marker = "o" if m == 0 else "s"
                 label = name if s == 0 else None
                 axes.plot(row["mean"], y, marker, color=SERIES[m % len(SERIES)], ms=6 if m == 0 else 4.5, label=label)
@@ -129,7 +133,9 @@ def site_scores(metric: str, sites: Sequence[str], methods: Sequence[tuple[str, 
         y -= 0.8
     axes.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
     axes.set_xlabel(metric.replace("_", " "), fontsize=9, color=INK)
-    axes.set_xlim(-0.02, 1.02)
+    shown = [v for _, rows in methods for r in rows if r for v in (r["mean"], r["low"], r["high"]) if v is not None]
+    if shown and min(shown) >= 0 and max(shown) <= 1:
+        axes.set_xlim(max(-0.01, min(shown) - 0.1), 1.01)
     axes.grid(axis="x", color="#e6e6e6", lw=0.7)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _plain(axes)

@@ -9,9 +9,11 @@ from typing import Any
 
 from mdx.evaluation.statistics import holm, paired_comparison
 from mdx.files import write_atomically
+from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
 from mdx.report.text import Comparison, Method, compare_sites, interval, methods_of, metrics_shown, site_roles
 from mdx.runs.directory import read_json
+from mdx.runs.journal import Journal
 
 TEMPLATES = Path(__file__).parent / "templates"
 LABELS_READ = {
@@ -26,7 +28,9 @@ def write_report(directory: Path) -> Path:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     page = environment.get_template("run.html.j2").render(_context(directory))
     path = directory / "report.html"
     write_atomically(path, page)
@@ -38,7 +42,10 @@ def _context(directory: Path) -> dict[str, Any]:
 
     facts = read_json(directory / "provenance.json")
     methods = methods_of(directory)
-    tables = {m.name: pd.read_csv(m.directory / "scores.csv", dtype={"case": str, "subject": str, "site": str}) for m in methods}
+    tables = {
+        m.name: pd.read_csv(m.directory / "scores.csv", dtype={"case": str, "subject": str, "site": str})
+        for m in methods
+    }
     metrics = metrics_shown(methods)
     comparisons = [compare_sites(directory, methods, metric) for metric in metrics]
     tests = _tests(methods, tables, metrics[0]) if metrics else []
@@ -56,9 +63,11 @@ def _context(directory: Path) -> dict[str, Any]:
         "tests": tests,
         "overlays": [figures.png_uri(p.read_bytes()) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
-        "curves": [(m.name, picture) for m in methods if (picture := figures.curves(_lines(m.directory / "metrics.jsonl")))],
+        "curves": [(m.name, drawn) for m in methods
+                   if (drawn := figures.curves(_lines(m.directory / "metrics.jsonl")))],
         "settings": _settings(directory),
         "timings": [(m.name, _optional(m.directory / "timings.json") or {}) for m in methods],
+        "sections": _sections(directory),
         "interval": interval,
     }  # fmt: skip
 
@@ -99,7 +108,9 @@ def _tests(methods: list[Method], tables: Mapping[str, Any], metric: str) -> lis
         both = own.merge(tables[baseline.name][["case", metric]], on="case", suffixes=("", "_b"))
         for site, part in both.groupby("site", sort=True):
             pair = (part[metric].tolist(), part[f"{metric}_b"].tolist())
-            made.append({"baseline": baseline.name, "site": str(site), **paired_comparison(*pair, part["subject"].tolist())})
+            made.append(
+                {"baseline": baseline.name, "site": str(site), **paired_comparison(*pair, part["subject"].tolist())}
+            )
     for row, p in zip(made, holm([row["p"] for row in made]), strict=True):
         row["p_holm"] = p
     return made
@@ -133,7 +144,7 @@ def _group(method: Method, metric: str, group: str) -> dict[str, Any] | None:
 def _cohort(directory: Path) -> dict[str, Any]:
     import pandas as pd
 
-    table = pd.read_csv(directory / "splits.csv", dtype=str)
+    table: Any = pd.read_csv(directory / "splits.csv", dtype=str)
     sites = []
     for site, role in site_roles(directory).items():
         part = table[table["site"] == site]
@@ -164,6 +175,14 @@ def _command(directory: Path) -> str:
     """The command without the folders of its paths: a report is sent to people who should not see them."""
     words = (directory / "command.txt").read_text(encoding="utf-8").split()
     return " ".join(word[: word.index("/")] + word.rsplit("/", 1)[1] if "/" in word else word for word in words)
+
+
+def _sections(directory: Path) -> list[tuple[str, Any]]:
+    """What plugins add to the page: (title, HTML of their own making)."""
+    from markupsafe import Markup
+
+    groups = installed_hooks(Journal(directory).say).call("mdx_report_sections", directory=directory)
+    return [(title, Markup(html)) for group in groups for title, html in group]
 
 
 def _optional(path: Path) -> Any:

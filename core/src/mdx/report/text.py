@@ -101,7 +101,9 @@ def _rich(blocks: list[tuple[str, list[str], list[list[str]]]]) -> Any:
 
     tables = []
     for title, heads, rows in blocks:
-        table = Table(*heads, title=f"{title}, test cases: mean [95 % interval over subjects]", title_justify="left", box=None)
+        table = Table(
+            *heads, title=f"{title}, test cases: mean [95 % interval over subjects]", title_justify="left", box=None
+        )
         for i, row in enumerate(rows):
             table.add_row(*row, style="bold" if i == 0 else None)
         tables.append(table)

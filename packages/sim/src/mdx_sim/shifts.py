@@ -36,9 +36,9 @@ NO_SHIFT = Shift()
 SEVERITIES: Mapping[str, float] = {"subtle": 1 / 3, "medium": 2 / 3, "severe": 1.0}
 _KNOTS = (
     (0.0, NO_SHIFT),
-    (1 / 3, Shift(density_weight=0.3, bias=0.1, coil=0.05)),
-    (2 / 3, Shift(density_weight=0.6, bias=0.15, coil=0.1)),
-    (1.0, Shift(density_weight=1.0, bias=0.25, coil=0.25)),
+    (1 / 3, Shift(density_weight=0.25, bias=0.1, coil=0.05)),
+    (2 / 3, Shift(density_weight=0.5, bias=0.15, coil=0.1)),
+    (1.0, Shift(density_weight=0.85, bias=0.25, coil=0.2)),
 )
 
 

@@ -75,7 +75,8 @@ def swap_region(sources: Tensor, target: Tensor, region: Tensor, output: Output 
         shapes = f"{tuple(sources.shape[-2:])} and {tuple(target.shape[-2:])}"
         raise DataError(f"slices of {shapes} have no common frequencies", "bring them to one shape first")
     with torch.autocast(target.device.type, enabled=False):  # there is no FFT of bfloat16
-        s, t = (x if x.dtype == torch.float64 else x.float() for x in (sources, target))
+        t = target if target.dtype == torch.float64 else target.float()
+        s = sources.to(t)
         spectrum = torch.fft.fft2(t)
         low = torch.fft.ifftshift(region).to(t.device)
         amplitude = torch.where(low, torch.fft.fft2(s).abs().mean(dim=0), spectrum.abs())
