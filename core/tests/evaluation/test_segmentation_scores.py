@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdx.errors import DataError
-from mdx.evaluation.segmentation import SegmentationEvaluator, dice, hard_masks, surface_dice
+from mdx.evaluation.segmentation import SegmentationEvaluator, dice, hard_masks, surface_dice, volume_error_percent
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
@@ -74,6 +74,26 @@ def test_masks_of_other_shapes_or_types_are_refused() -> None:
         surface_dice(np.zeros((2, 2, 2)), np.zeros((2, 2, 2)), (1, 1, 1), 1)
 
 
+def test_a_spacing_of_another_number_of_axes_is_refused() -> None:
+    full = box((4, 4, 4), 1, 3)
+    with pytest.raises(DataError, match="2 voxel edges for 3 dimensions"):
+        surface_dice(full, full, (1, 1), 1)
+
+
+def test_surface_dice_of_a_shape_at_the_edge_of_the_volume_counts_that_surface() -> None:
+    whole, half = np.ones((6, 6, 6), bool), box((6, 6, 6), 0, 6)
+    half[3:] = False
+    assert surface_dice(whole, whole, (1, 1, 1), 1) == pytest.approx(1.0)
+    assert surface_dice(whole, half, (1, 1, 1), 0.5) < 0.8
+
+
+def test_the_volume_error_has_a_sign_and_needs_a_reference() -> None:
+    full, empty = box((6, 6, 6), 1, 5), np.zeros((6, 6, 6), bool)
+    assert volume_error_percent(box((6, 6, 6), 1, 3), full) == pytest.approx(-87.5)
+    assert volume_error_percent(full, box((6, 6, 6), 1, 3)) == pytest.approx(700)
+    assert np.isnan(volume_error_percent(full, empty))
+
+
 def test_a_voxel_belongs_to_its_most_probable_class_if_above_one_half() -> None:
     p = np.array([[0.9, 0.6, 0.4, 0.5], [0.2, 0.7, 0.45, 0.5]])
     assert hard_masks(p).tolist() == [[True, False, False, False], [False, True, False, False]]
@@ -91,3 +111,13 @@ def test_several_classes_are_scored_alone_and_on_average() -> None:
     scores = SegmentationEvaluator(task).per_case(Prediction(sample.geometry, predicted.astype(np.float32)), sample)
     assert (scores["dice_left"], scores["dice_right"], scores["dice"]) == (1.0, 0.0, 0.5)
     assert scores["surface_dice"] == 0.5
+    assert scores["volume_error_percent"] == -50
+    assert set(scores) == set(SegmentationEvaluator(task).metrics)
+
+
+def test_a_method_that_predicts_no_segmentation_is_told_so() -> None:
+    task = Task("segmentation", ("left",), ("image",), 3, ("A",))
+    geometry = Geometry(np.eye(4), (4, 4, 4))
+    sample = Sample(Case("c", "s", "A", {}), torch.zeros(1, 4, 4, 4), geometry, {"mask": torch.zeros(1, 4, 4, 4)})
+    with pytest.raises(DataError, match="no segmentation"):
+        SegmentationEvaluator(task).per_case(Prediction(geometry), sample)

@@ -14,6 +14,9 @@ from mdx.evaluation.statistics import summarise
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Sample, Task
 
+SCORES = {"dice": "max", "surface_dice": "max", "volume_error_percent": "zero"}
+"""The scores of a case and which value is better."""
+
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
     """2 |P and R| / (|P| + |R|) of two bool arrays of one shape; 1 if both are empty, 0 if one is."""
@@ -33,9 +36,13 @@ def surface_dice(
         spacing_mm: voxel edge of each axis.
 
     Returns:
-        1 if both are empty, 0 if one is; MONAI's sub-voxel form.
+        1 if both are empty, 0 if one is; MONAI's sub-voxel form. Raises DataError for other shapes or types.
     """
     _check(prediction, reference)
+    if len(spacing_mm) != prediction.ndim:
+        raise DataError(
+            f"{len(spacing_mm)} voxel edges for {prediction.ndim} dimensions", "give spacing_mm one edge for each axis"
+        )
     if not prediction.any() or not reference.any():
         return float(prediction.any() == reference.any())
     import torch
@@ -59,6 +66,13 @@ def surface_dice(
     return float(score)
 
 
+def volume_error_percent(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """100 (|P| - |R|) / |R|: above 0 where too much is marked; NaN for an empty reference."""
+    _check(prediction, reference)
+    truth = int(reference.sum())
+    return 100 * (int(prediction.sum()) - truth) / truth if truth else math.nan
+
+
 def _check(prediction: np.ndarray, reference: np.ndarray) -> None:
     if prediction.shape != reference.shape:
         raise DataError(f"shapes {prediction.shape} and {reference.shape} differ", "bring both to one grid")
@@ -74,26 +88,30 @@ def hard_masks(probabilities: np.ndarray) -> np.ndarray:
 
 
 class SegmentationEvaluator:
-    """Dice and surface Dice, the mean over classes and, where there are several, each class's own."""
+    """Dice, surface Dice and volume error: the mean over classes and, where there are several, each class's own."""
 
     def __init__(self, task: Task, tolerance_mm: float = 1.0) -> None:
         self.task, self.tolerance_mm = task, tolerance_mm
-        single = [f"{m}_{c}" for c in task.classes for m in ("dice", "surface_dice")] if len(task.classes) > 1 else []
-        self.metrics: Mapping[str, str] = dict.fromkeys(["dice", "surface_dice", *single], "max")
+        several = [f"_{c}" for c in task.classes] if len(task.classes) > 1 else []
+        self.metrics: Mapping[str, str] = {m + c: better for c in ("", *several) for m, better in SCORES.items()}
 
     def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, float]:
-        """Scores of one case. A class that neither has counts 1, as in ``dice``."""
+        """Scores of one case. A class that neither has counts 1, as in ``dice``, and has no volume error."""
         if prediction.segmentation is None:
             raise DataError("the method predicted no segmentation", "its apply() must fill it", sample.case.id)
         predicted = hard_masks(prediction.segmentation)
         truth = sample.mask.numpy() > 0.5
         spacing = sample.geometry.spacing_mm
-        volumes = [dice(p, t) for p, t in zip(predicted, truth, strict=True)]
-        surfaces = [surface_dice(p, t, spacing, self.tolerance_mm) for p, t in zip(predicted, truth, strict=True)]
-        scores = {"dice": _mean(volumes), "surface_dice": _mean(surfaces)}
-        if len(self.task.classes) > 1:
-            for name, v, s in zip(self.task.classes, volumes, surfaces, strict=True):
-                scores |= {f"dice_{name}": v, f"surface_dice_{name}": s}
+        pairs = list(zip(predicted, truth, strict=True))
+        found = {
+            "dice": [dice(p, t) for p, t in pairs],
+            "surface_dice": [surface_dice(p, t, spacing, self.tolerance_mm) for p, t in pairs],
+            "volume_error_percent": [volume_error_percent(p, t) for p, t in pairs],
+        }
+        scores = {name: _mean(values) for name, values in found.items()}
+        if len(pairs) > 1:
+            for k, c in enumerate(self.task.classes):
+                scores |= {f"{name}_{c}": values[k] for name, values in found.items()}
         return scores
 
     def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
@@ -106,4 +124,6 @@ class SegmentationEvaluator:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
+    """The mean of the defined values; NaN where there is none."""
+    defined = [v for v in values if not math.isnan(v)]
+    return sum(defined) / len(defined) if defined else math.nan

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-COLUMNS = ("metric", "group", "n_cases", "n_subjects", "n_undefined", "mean", "std", "median", "low", "high")
+COLUMNS = ("metric", "better", "group", "n_cases", "n_subjects", "n_undefined", "mean", "std", "median", "low", "high")
 RESAMPLINGS = 2000
 
 
@@ -34,7 +34,7 @@ def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLIN
 
     Args:
         rows: one row a case, with ``subject``, ``site`` and the metrics; ``role`` if there are roles.
-        metrics: name -> ``max`` or ``min``, which is better; says which site is worst.
+        metrics: name -> ``max``, ``min`` or ``zero`` (a signed error), which is better; says which site is worst.
 
     Returns:
         columns ``COLUMNS``. A score that is not defined for a case (NaN) is left out of the mean and counted.
@@ -45,15 +45,20 @@ def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLIN
             continue
         sites: list[dict[str, Any]] = []
         for group, part in _groups(rows):
-            row = _describe(part, metric, group, n)
+            row = {"better": better} | _describe(part, metric, group, n)
             made.append(row)
             if group.startswith("site="):
                 sites.append(row)
         scored = [s for s in sites if s["mean"] == s["mean"]]
         if len(scored) > 1:
-            worst = (min if better == "max" else max)(scored, key=lambda s: s["mean"])
+            worst = min(scored, key=lambda s: goodness(s["mean"], better))
             made.append({**worst, "group": f"worst site ({worst['group'].removeprefix('site=')})"})
     return pd.DataFrame(made, columns=list(COLUMNS))
+
+
+def goodness(value: float, better: str) -> float:
+    """A number that grows as a score gets better: the score, its negative (``min``) or its distance to 0 (``zero``)."""
+    return {"max": value, "min": -value, "zero": -abs(value)}[better]
 
 
 def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -85,9 +90,13 @@ def _describe(part: pd.DataFrame, metric: str, group: str, n: int) -> dict[str, 
 
 
 def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence[Any], seed: int = 0) -> dict[str, Any]:
-    """a - b on the same cases: mean difference with its interval, wins and losses, and Wilcoxon's p over subjects.
+    """a - b on the same cases: mean difference with its interval, and Wilcoxon's p over subjects.
 
     Cases of a subject are averaged first. Pairs with an undefined score are left out and counted.
+
+    Returns:
+        ``difference``, ``low``, ``high``; ``higher`` and ``lower``, the subjects whose a is above and below b;
+        ``n_subjects``, ``n_undefined``; ``p``, two-sided, 1 where nothing differs and NaN where there is no pair.
     """
     from scipy import stats
 
@@ -103,8 +112,8 @@ def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence
         "difference": float(defined["d"].mean()) if len(defined) else float("nan"),
         "low": low,
         "high": high,
-        "better": int((each > 0).sum()),
-        "worse": int((each < 0).sum()),
+        "higher": int((each > 0).sum()),
+        "lower": int((each < 0).sum()),
         "n_subjects": len(each),
         "n_undefined": len(table) - len(defined),
         "p": p,
@@ -112,10 +121,9 @@ def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (Holm 1979) of a family of p values, in the order given."""
+    """Step-down adjustment (Holm 1979) of a family of p values, in the order given; NaN is no member of it."""
     p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)) if len(p) else p
-    result = np.empty_like(p)
-    result[order] = np.minimum(adjusted, 1.0)
+    order = np.argsort(p, kind="stable")[: int(np.isfinite(p).sum())]  # NaN sorts last
+    result = np.full_like(p, np.nan)
+    result[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
     return result.tolist()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Evaluator(Protocol):
     """Scores of cases and of a whole population.
 
-    ``metrics`` names each score with the direction that is better: ``{"dice": "max", "mae": "min"}``.
+    ``metrics`` names each score with what is better: ``{"dice": "max", "mae": "min", "signed_error": "zero"}``.
     """
 
     metrics: Mapping[str, str]
