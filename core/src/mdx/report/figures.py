@@ -1,21 +1,31 @@
 """Pictures of a run: overlays in three planes, training curves, scores by site, the change of each case.
 
-Figures are made with matplotlib's object interface, so that nothing is shown or kept globally.
+Figures are made with matplotlib's object interface, so that nothing is shown or kept globally. Plots are inline SVG
+whose ink is the text colour of the page they are put in, so that one drawing serves light, dark and printed pages.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mdx.evaluation.statistics import goodness
+
 PREDICTED, REFERENCE = "#e69f00", "#56b4e9"  # two colours of Okabe and Ito that colour-blind readers tell apart
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#f0e442")
-INK, FAINT = "#444444", "#bbbbbb"
+UP, DOWN = "#009e73", "#d55e00"
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+# stand-ins that ``_svg`` replaces with the page's own colours
+INK, OWN, FAINT, GRID = "#010203", "#010204", "#010205", "#010206"
+PAGE_COLOURS = {INK: "currentColor", OWN: "var(--accent)", FAINT: "var(--soft)", GRID: "var(--line)"}
+ACROSS = 4
+"""Panels in a row."""
 
 
 def overlay(
@@ -51,7 +61,7 @@ def overlay(
     handles = [Line2D([], [], color=PREDICTED, label="prediction")]
     if reference is not None:
         handles.append(Line2D([], [], color=REFERENCE, label="reference"))
-    figure.suptitle(title, color="white", fontsize=9, y=0.97)
+    figure.suptitle(_words(title), color="white", fontsize=9, y=0.97)
     figure.legend(handles=handles, loc="lower center", ncol=2, frameon=False, fontsize=8, labelcolor="white")
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.09, wspace=0.03)
     figure.savefig(path, facecolor="black")
@@ -80,7 +90,7 @@ def _planes(
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One panel a stage and metric family of metrics.jsonl, as a data URI; empty if there is nothing to draw."""
+    """One panel a stage and metric of metrics.jsonl (train and val together), as SVG; empty if there is nothing."""
     from matplotlib.ticker import MaxNLocator
 
     series: dict[tuple[str, str], dict[str, list[tuple[int, float]]]] = {}
@@ -93,88 +103,105 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
                 series.setdefault((row["stage"], metric), {}).setdefault(part, []).append((row["epoch"] + 1, value))
     if not series:
         return ""
-    columns = min(3, len(series))
-    lines = -(-len(series) // columns)
-    figure = _figure(3.3 * columns, 2.3 * lines)
-    for i, ((stage, metric), parts) in enumerate(series.items()):
-        axes = figure.add_subplot(lines, columns, i + 1)
+    figure, panels = _panels(len(series), width=2.7, height=2.2)
+    for axes, ((stage, metric), parts) in zip(panels, series.items(), strict=True):
         for j, (part, points) in enumerate(parts.items()):
             x, y = zip(*points, strict=True)
-            axes.plot(x, y, color=SERIES[j], marker="o" if len(x) < 20 else None, markersize=3, label=part)
-        axes.set_title(f"{stage}: {metric}", fontsize=9, color=INK)
+            colour = {"train": FAINT, "val": OWN}.get(part, SERIES[j % len(SERIES)])
+            axes.plot(x, y, color=colour, marker="o" if len(x) < 20 else None, markersize=3, lw=1.4, label=_words(part))
+        axes.set_title(_words(f"{stage}: {metric}"), fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.grid(axis="y", color=GRID, lw=0.7)
+        axes.legend(frameon=False, fontsize=8, labelcolor=INK)
         _plain(axes)
-    return _uri(figure)
+    return _svg(figure, "training curves")
 
 
 def site_scores(
     metric: str, sites: Sequence[str], methods: Sequence[tuple[str, Sequence[Mapping[str, Any] | None]]]
 ) -> str:
-    """Mean and interval of each method at each site, as a data URI."""
-    figure = _figure(7.2, 0.8 + 0.24 * len(methods) * len(sites) + 0.25 * len(sites))
-    axes = figure.add_subplot()
-    y, ticks = 0.0, []
-    for s, site in enumerate(sites):
-        top = y
-        for m, (name, rows) in enumerate(methods):
-            row = rows[s]
-            if row is not None and row["mean"] is not None:
-                if row["low"] is not None:
-                    axes.plot(
-                        [row["low"], row["high"]], [y, y], color=SERIES[m % len(SERIES)], lw=2, solid_capstyle="round"
-                    )
-                marker = "o" if m == 0 else "s"
-                label = name if s == 0 else None
-                axes.plot(row["mean"], y, marker, color=SERIES[m % len(SERIES)], ms=6 if m == 0 else 4.5, label=label)
-            y -= 1
-        ticks.append(((top + y + 1) / 2, site))
-        y -= 0.8
-    axes.set_yticks([t for t, _ in ticks], [name for _, name in ticks])
-    axes.set_xlabel(metric.replace("_", " "), fontsize=9, color=INK)
+    """A panel a site: mean (dot) and interval (line) of each method, the run's own method in colour, as SVG."""
     shown = [v for _, rows in methods for r in rows if r for v in (r["mean"], r["low"], r["high"]) if v is not None]
-    if shown and min(shown) >= 0 and max(shown) <= 1:
-        axes.set_xlim(max(-0.01, min(shown) - 0.1), 1.01)
-    axes.grid(axis="x", color="#e6e6e6", lw=0.7)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    _plain(axes)
-    return _uri(figure)
-
-
-def changes(metric: str, pairs: Mapping[str, Sequence[tuple[float, float]]], before: str, after: str) -> str:
-    """A line for each case from its score without to that with the method, a panel a site, as a data URI."""
-    figure = _figure(2.1 * len(pairs) + 0.6, 2.7)
-    for i, (site, values) in enumerate(pairs.items()):
-        axes = figure.add_subplot(1, len(pairs), i + 1)
-        for a, b in values:
-            colour = SERIES[2] if b > a else SERIES[5] if b < a else FAINT
-            axes.plot([0, 1], [a, b], color=colour, lw=1, marker="o", ms=3, alpha=0.8)
-        axes.set_xticks([0, 1], [before, after], fontsize=8)
-        axes.set_xlim(-0.25, 1.25)
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_title(site, fontsize=9, color=INK)
-        if i == 0:
-            axes.set_ylabel(metric.replace("_", " "), fontsize=8, color=INK)
+    if not shown:
+        return ""
+    margin = 0.06 * (max(shown) - min(shown)) + 0.005
+    figure, panels = _panels(len(sites), width=2.3, height=0.75 + 0.22 * len(methods))
+    for s, (axes, site) in enumerate(zip(panels, sites, strict=True)):
+        for y, (_, rows) in enumerate(methods):
+            row, colour = rows[s], INK if y else OWN
+            if row is None or row["mean"] is None:
+                continue
+            if row["low"] is not None:
+                axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.6 if y else 2.4)
+            axes.plot(row["mean"], y, "o", color=colour, ms=4.5 if y else 6.5)
+        axes.set_title(_words(site), fontsize=9.5, color=INK, loc="left")
+        axes.set_xlim(min(shown) - margin, max(shown) + margin)
+        axes.set_ylim(len(methods) - 0.4, -0.6)
+        axes.set_yticks(range(len(methods)), [_words(name) for name, _ in methods] if s % ACROSS == 0 else [])
+        axes.set_xlabel(metric.replace("_", " "), fontsize=8, color=INK)
+        axes.grid(axis="x", color=GRID, lw=0.7)
         _plain(axes)
-    return _uri(figure)
+    return _svg(figure, f"{metric} by site and method")
 
 
-def _figure(width: float, height: float) -> Any:
+def changes(
+    metric: str, better: str, pairs: Mapping[str, Sequence[tuple[float, float]]], before: str, after: str
+) -> str:
+    """A panel a site: a line for each case from its score before to that after, as SVG."""
+    figure, panels = _panels(len(pairs), width=2.1, height=2.5)
+    values = [v for pair in pairs.values() for both in pair for v in both]
+    margin = 0.06 * (max(values) - min(values)) + 0.005
+    for axes, (site, scores) in zip(panels, pairs.items(), strict=True):
+        for a, b in scores:
+            gain = goodness(b, better) - goodness(a, better)
+            colour = UP if gain > 0 else DOWN if gain < 0 else FAINT
+            axes.plot([0, 1], [a, b], color=colour, lw=1.2, marker="o", ms=3.5)
+        axes.set_xticks([0, 1], [_words(before), _words(after)])
+        axes.set_xlim(-0.3, 1.3)
+        axes.set_ylim(min(values) - margin, max(values) + margin)
+        axes.set_title(_words(site), fontsize=9.5, color=INK, loc="left")
+        axes.grid(axis="y", color=GRID, lw=0.7)
+        axes.set_ylabel(metric.replace("_", " "), fontsize=8, color=INK)
+        _plain(axes)
+    return _svg(figure, f"{metric} of each case with {before} and with {after}")
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """A figure with ``count`` panels of that size in inches, ``ACROSS`` in a row."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=130, layout="constrained", facecolor="white")
+    columns = min(ACROSS, count)
+    lines = -(-count // columns)
+    figure = Figure(figsize=(max(width * columns + 0.8, 3.2), height * lines), layout="constrained")
+    return figure, [figure.add_subplot(lines, columns, i + 1) for i in range(count)]
 
 
 def _plain(axes: Any) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, colors=INK)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(labelsize=8, colors=FAINT, labelcolor=INK, length=0)
+    axes.set_axisbelow(True)
 
 
-def _uri(figure: Any) -> str:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return png_uri(stream.getvalue())
+def _words(text: str) -> str:
+    """``text`` for matplotlib, which reads what stands between dollar signs as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _svg(figure: Any, label: str) -> str:
+    """The drawing as an inline SVG element that takes colours and font from the page around it."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        figure.savefig(stream, format="svg", transparent=True)
+    text = stream.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)
+    for stand_in, colour in PAGE_COLOURS.items():
+        text = text.replace(stand_in, colour)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
 
 
 def png_uri(content: bytes) -> str:

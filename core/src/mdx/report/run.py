@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mdx.evaluation.statistics import holm, paired_comparison
+from mdx.evaluation.statistics import goodness
 from mdx.files import write_atomically
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
-from mdx.report.text import Comparison, Method, compare_sites, interval, methods_of, metrics_shown, site_roles
+from mdx.report.text import (
+    READS_TARGET,
+    Comparison,
+    Method,
+    compare_sites,
+    interval,
+    methods_of,
+    metrics_shown,
+    site_roles,
+)
+from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
 from mdx.runs.directory import read_json
 from mdx.runs.journal import Journal
 
@@ -24,121 +36,99 @@ LABELS_READ = {
 
 
 def write_report(directory: Path) -> Path:
-    """Write report.html into a run directory; one file without scripts, links to other files, or paths."""
+    """Write report.html into a run directory; one file without scripts, links to other files, or folders' names."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    page = environment.get_template("run.html.j2").render(_context(directory))
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("page.html.j2").render(_context(directory))
     path = directory / "report.html"
     write_atomically(path, page)
     return path
 
 
 def _context(directory: Path) -> dict[str, Any]:
-    import pandas as pd
-
     facts = read_json(directory / "provenance.json")
     methods = methods_of(directory)
-    tables = {
-        m.name: pd.read_csv(m.directory / "scores.csv", dtype={"case": str, "subject": str, "site": str})
-        for m in methods
-    }
-    metrics = metrics_shown(methods)
-    comparisons = [compare_sites(directory, methods, metric) for metric in metrics]
-    tests = _tests(methods, tables, metrics[0]) if metrics else []
     return {
         "facts": facts,
         "labels_read": LABELS_READ[facts["target_labels"]],
         "command": _command(directory),
-        "headline": _headline(directory, methods, metrics[0], tests) if metrics else [],
         "notes": _notes(methods),
         "cohort": _cohort(directory),
         "confounding": _optional(directory / "confounding.json"),
-        "comparisons": [_drawn(c) for c in comparisons],
-        "worst": [(m.name, _group(m, metrics[0], "worst site")) for m in methods] if metrics else [],
-        "change": _change(directory, methods, tables, metrics[0]) if metrics else None,
-        "tests": tests,
-        "overlays": [figures.png_uri(p.read_bytes()) for n in ("best", "median", "worst")
+        **_scores(directory, methods),
+        "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
-        "curves": [(m.name, drawn) for m in methods
+        "curves": [(m.name, _drawing(drawn)) for m in methods
                    if (drawn := figures.curves(_lines(m.directory / "metrics.jsonl")))],
+        "chosen": _chosen(methods),
         "settings": _settings(directory),
         "timings": [(m.name, _optional(m.directory / "timings.json") or {}) for m in methods],
         "sections": _sections(directory),
         "interval": interval,
+        "p_text": p_text,
     }  # fmt: skip
 
 
-def _headline(directory: Path, methods: list[Method], metric: str, tests: list[dict[str, Any]]) -> list[str]:
-    """What was measured, in a sentence for each target site; a method that is not better is said to be not better."""
-    roles = site_roles(directory)
-    targets = [s for s, role in roles.items() if role == "target"] or list(roles)
-    own = methods[0]
-    sentences = []
-    for site in targets:
-        row = _group(own, metric, f"site={site}")
-        if row is None or row["mean"] is None:
-            continue
-        text = f"At {site}, {own.name} reaches a {metric.replace('_', ' ')} of {interval(row)}"
-        found = next((t for t in tests if t["site"] == site), None)
-        if found is None:
-            sentences.append(text + ".")
-            continue
-        d = found["difference"]
-        verdict = (
-            "which is better than" if d > 0 and found["low"] is not None and found["low"] > 0
-            else "which is worse than" if d < 0 and found["high"] is not None and found["high"] < 0
-            else "which is not distinguishable from"
-        )  # fmt: skip
-        spread = f" [{found['low']:+.3f}, {found['high']:+.3f}]" if found["low"] == found["low"] else ""
-        sentences.append(f"{text}, {verdict} {found['baseline']} (difference {d:+.3f}{spread}).")
-    return sentences
+def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
+    """Everything on the page that was measured; empty before any method has been scored."""
+    import pandas as pd
+
+    metrics = metrics_shown(methods)
+    if not metrics:
+        return {"headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": ""}
+    kinds = {"case": str, "subject": str, "site": str}
+    tables = {m.name: pd.read_csv(m.directory / "scores.csv", dtype=kinds) for m in methods}
+    roles, metric = site_roles(directory), metrics[0]
+    better = {r["metric"]: r.get("better", "max") for r in methods[0].summary}
+    parts = parts_of(roles)
+    tests = paired_tests(methods, tables, metric, parts)
+    return {
+        "headline": headline(methods, metric, better[metric], parts, tests),
+        "comparisons": [_drawn(compare_sites(directory, methods, m)) for m in metrics],
+        "others": [compare_sites(directory, methods, m) for m in better if m not in metrics],
+        "change": _change(methods, tables, metric, better[metric], list(roles)),
+        "tests": tests,
+        "few": ENOUGH_SUBJECTS if any(t["n_subjects"] < ENOUGH_SUBJECTS for t in tests) else 0,
+        "foot": READS_TARGET if any(m.target_labels == "train" for m in methods[1:]) else "",
+    }
 
 
-def _tests(methods: list[Method], tables: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
-    """The method against each baseline at each site, on the same cases; p values adjusted together."""
-    if len(methods) < 2:
-        return []
-    own = tables[methods[0].name]
-    made: list[dict[str, Any]] = []
-    for baseline in methods[1:]:
-        both = own.merge(tables[baseline.name][["case", metric]], on="case", suffixes=("", "_b"))
-        for site, part in both.groupby("site", sort=True):
-            pair = (part[metric].tolist(), part[f"{metric}_b"].tolist())
-            made.append(
-                {"baseline": baseline.name, "site": str(site), **paired_comparison(*pair, part["subject"].tolist())}
-            )
-    for row, p in zip(made, holm([row["p"] for row in made]), strict=True):
-        row["p_holm"] = p
-    return made
-
-
-def _change(directory: Path, methods: list[Method], tables: Mapping[str, Any], metric: str) -> dict[str, Any] | None:
-    """Each case's score with the first baseline and with the method."""
+def _change(
+    methods: list[Method], tables: Mapping[str, Any], metric: str, better: str, sites: list[str]
+) -> dict[str, Any] | None:
+    """Each case's score with the first baseline and with the method; None without a case that has both."""
     if len(methods) < 2:
         return None
     after, before = methods[0].name, methods[1].name
-    both = tables[after].merge(tables[before][["case", metric]], on="case", suffixes=("", "_b")).dropna(subset=[metric])
+    both = tables[after].merge(tables[before][["case", metric]], on="case", suffixes=("", "_b"))
+    both = both.dropna(subset=[metric, f"{metric}_b"])
     pairs: dict[str, list[tuple[float, float]]] = {}
-    for site in site_roles(directory):
+    for site in sites:
         part = both[both["site"] == site]
         if len(part):
             pairs[site] = list(zip(part[f"{metric}_b"], part[metric], strict=True))
-    counts = [(s, sum(b > a for a, b in v), sum(b < a for a, b in v), len(v)) for s, v in pairs.items()]
-    picture = figures.changes(metric, pairs, before, after)
+    if not pairs:
+        return None
+    gains = {s: [goodness(b, better) - goodness(a, better) for a, b in v] for s, v in pairs.items()}
+    counts = [(s, sum(g > 0 for g in v), sum(g < 0 for g in v), len(v)) for s, v in gains.items()]
+    picture = _drawing(figures.changes(metric, better, pairs, before, after))
     return {"before": before, "after": after, "metric": metric, "counts": counts, "picture": picture}
 
 
 def _drawn(c: Comparison) -> dict[str, Any]:
-    return {"c": c, "picture": figures.site_scores(c.metric, c.sites, c.rows)}
+    picture = figures.site_scores(c.metric, c.sites, [(m.name, found) for m, found in c.rows])
+    return {"c": c, "picture": _drawing(picture)}
 
 
-def _group(method: Method, metric: str, group: str) -> dict[str, Any] | None:
-    rows = (r for r in method.summary if r["metric"] == metric and r["group"].startswith(group))
-    return next((r for r in rows if r["group"] == group or group == "worst site"), None)
+def _drawing(svg: str) -> Any:
+    """An SVG of ``figures``, whose texts matplotlib has escaped, as it is."""
+    from markupsafe import Markup
+
+    return Markup(svg)
 
 
 def _cohort(directory: Path) -> dict[str, Any]:
@@ -151,30 +141,59 @@ def _cohort(directory: Path) -> dict[str, Any]:
         row = {"site": site, "role": role, "subjects": part["subject"].nunique()}
         sites.append(row | {s: int((part["split"] == s).sum()) for s in ("train", "val", "test")})
     shared = int((table.groupby("subject")["split"].nunique() > 1).sum())
-    return {"sites": sites, "subjects": int(table["subject"].nunique()), "in_two_splits": shared}
+    target = any(row["role"] == "target" for row in sites)
+    return {"sites": sites, "has_target": target, "subjects": int(table["subject"].nunique()), "in_two_splits": shared}
 
 
 def _notes(methods: list[Method]) -> list[str]:
     return list(dict.fromkeys(note for m in methods for note in _optional(m.directory / "notes.json") or []))
 
 
-def _settings(directory: Path) -> list[tuple[str, Any, str]]:
+def _chosen(methods: list[Method]) -> list[str]:
+    """How the weights of each stage were chosen, as its checkpoint records it; equal sentences once."""
+    from safetensors import safe_open
+
+    made: dict[str, None] = {}
+    for method in methods:
+        for path in sorted((method.directory / "checkpoints").glob("*.safetensors")):
+            stage = path.stem
+            if stage in ("last", "best", "final"):
+                continue
+            with safe_open(path, framework="numpy") as file:  # the header alone: no weight is read, nor torch imported
+                watch = json.loads(file.metadata()["tree"])["monitor"]
+            made[
+                f"Stage {stage}: the weights of its last epoch; no score chose them." if watch["best_epoch"] is None
+                else f"Stage {stage}: the weights of epoch {watch['best_epoch'] + 1}, where {watch['name']} was "
+                f"{'lowest' if watch['mode'] == 'min' else 'highest'} ({watch['best']:.4g})."
+            ] = None  # fmt: skip
+    return list(made)
+
+
+def _settings(directory: Path) -> list[tuple[str, str, str]]:
     """The settings that are not defaults: key, value, where it came from."""
     import yaml
 
     spaces = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
     return [
-        (f"{space}.{key}", entry["value"], entry["from"])
+        (f"{space}.{key}", _without_folders(_value(entry["value"])), entry["from"])
         for space, values in spaces.items()
         for key, entry in values.items()
         if entry["from"] != "default"
     ]
 
 
+def _value(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _command(directory: Path) -> str:
-    """The command without the folders of its paths: a report is sent to people who should not see them."""
-    words = (directory / "command.txt").read_text(encoding="utf-8").split()
-    return " ".join(word[: word.index("/")] + word.rsplit("/", 1)[1] if "/" in word else word for word in words)
+    text = (directory / "command.txt").read_text(encoding="utf-8").strip()
+    return shlex.join(_without_folders(word) for word in shlex.split(text))
+
+
+def _without_folders(text: str) -> str:
+    """Paths in ``text`` by their last part: a report is sent to people who should not see folders' names."""
+    return re.sub(r"[^=:,]*[/\\](?=[^/\\])", "", text)
 
 
 def _sections(directory: Path) -> list[tuple[str, Any]]:

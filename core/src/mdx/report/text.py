@@ -9,16 +9,27 @@ from typing import Any
 from mdx.runs.directory import read_json
 
 MAIN_METRICS = ("surface_dice", "dice")
+READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Method:
-    """A run or a baseline of it: its variant, its directory and its summary rows."""
+    """A run or a baseline of it: its variant, its directory, what it read of the target, and its summary rows."""
 
     name: str
     directory: Path
+    target_labels: str
     summary: list[Row]
+
+    def row(self, metric: str, group: str) -> Row | None:
+        """The row of one metric and group; None if it was not measured."""
+        return next((r for r in self.summary if r["metric"] == metric and r["group"] == group), None)
+
+    def worst(self, metric: str) -> tuple[str, Row] | None:
+        """The worst site and its row; None for a run with one site."""
+        rows = (r for r in self.summary if r["metric"] == metric and r["group"].startswith("worst site ("))
+        return next(((r["group"][len("worst site (") : -1], r) for r in rows), None)
 
 
 @dataclass(frozen=True)
@@ -27,22 +38,24 @@ class Comparison:
 
     Attributes:
         roles: role of each site.
+        subjects: the most subjects that were scored at each site.
         rows: (method, summary row of each site); None where a method was not scored at a site.
     """
 
     metric: str
     sites: list[str]
     roles: list[str]
-    rows: list[tuple[str, list[Row | None]]]
+    subjects: list[int]
+    rows: list[tuple[Method, list[Row | None]]]
 
 
 def methods_of(directory: Path) -> list[Method]:
     """The run's method and those of its baselines that have been scored, the method first."""
     beside = [directory / "baselines" / name for name in read_json(directory / "provenance.json")["baselines"]]
+    scored = [folder for folder in (directory, *beside) if (folder / "summary.json").exists()]
     return [
-        Method(read_json(folder / "provenance.json")["variant"], folder, read_json(folder / "summary.json"))
-        for folder in (directory, *beside)
-        if (folder / "summary.json").exists()
+        Method(facts["variant"], folder, facts["target_labels"], read_json(folder / "summary.json"))
+        for folder, facts in ((folder, read_json(folder / "provenance.json")) for folder in scored)
     ]
 
 
@@ -58,10 +71,10 @@ def site_roles(directory: Path) -> dict[str, str]:
 def compare_sites(directory: Path, methods: list[Method], metric: str) -> Comparison:
     """The rows of ``metric`` by site."""
     roles = site_roles(directory)
-    tables = [(m.name, {r["group"]: r for r in m.summary if r["metric"] == metric}) for m in methods]
-    sites = [s for s in roles if any(f"site={s}" in table for _, table in tables)]
-    rows = [(name, [table.get(f"site={s}") for s in sites]) for name, table in tables]
-    return Comparison(metric, sites, [roles[s] for s in sites], rows)
+    sites = [s for s in roles if any(m.row(metric, f"site={s}") for m in methods)]
+    rows = [(m, [m.row(metric, f"site={s}") for s in sites]) for m in methods]
+    subjects = [max(r["n_subjects"] for r in column if r) for column in zip(*(found for _, found in rows), strict=True)]
+    return Comparison(metric, sites, [roles[s] for s in sites], subjects, rows)
 
 
 def metrics_shown(methods: list[Method]) -> list[str]:
@@ -80,13 +93,15 @@ def interval(row: Row | None) -> str:
 def summary_table(directory: Path, plain: bool = True) -> Any:
     """Methods by site: mean and 95 % interval of the main metrics, as aligned text or as rich tables."""
     methods = methods_of(directory)
+    marks = {m.name: "*" if m.target_labels == "train" else "" for m in methods}
     blocks = []
     for metric in metrics_shown(methods):
         c = compare_sites(directory, methods, metric)
-        n = [max((r[i]["n_subjects"] for _, r in c.rows if r[i]), default=0) for i in range(len(c.sites))]  # type: ignore[index]
-        heads = [f"{site} ({role}, n={k})" for site, role, k in zip(c.sites, c.roles, n, strict=True)]
-        blocks.append((metric, ["method", *heads], [[name, *map(interval, rows)] for name, rows in c.rows]))
-    return "\n\n".join(_plain(*b) for b in blocks) if plain else _rich(blocks)
+        heads = [f"{site} ({role}, n={n})" for site, role, n in zip(c.sites, c.roles, c.subjects, strict=True)]
+        rows = [[m.name + marks[m.name], *map(interval, found)] for m, found in c.rows]
+        blocks.append((metric, ["method", *heads], rows))
+    foot = [READS_TARGET] if any(marks.values()) else []
+    return "\n\n".join(_plain(*b) for b in blocks) + "".join(f"\n{f}" for f in foot) if plain else _rich(blocks, foot)
 
 
 def _plain(title: str, heads: list[str], rows: list[list[str]]) -> str:
@@ -95,16 +110,20 @@ def _plain(title: str, heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join([f"{title}, test cases: mean [95 % interval over subjects]", *lines])
 
 
-def _rich(blocks: list[tuple[str, list[str], list[list[str]]]]) -> Any:
+def _rich(blocks: list[tuple[str, list[str], list[list[str]]]], foot: list[str]) -> Any:
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     tables = []
     for title, heads, rows in blocks:
         table = Table(
-            *heads, title=f"{title}, test cases: mean [95 % interval over subjects]", title_justify="left", box=None
+            *map(escape, heads),
+            title=escape(f"{title}, test cases: mean [95 % interval over subjects]"),
+            title_justify="left",
+            box=None,
         )
         for i, row in enumerate(rows):
-            table.add_row(*row, style="bold" if i == 0 else None)
+            table.add_row(*map(escape, row), style="bold" if i == 0 else None)
         tables.append(table)
-    return Group(*tables)
+    return Group(*tables, *map(escape, foot))

@@ -1,0 +1,1 @@
+"""What happens between a plan and a score: training, checkpoints, records, prediction."""

@@ -1,0 +1,93 @@
+"""The checkpoints of one run: what is in them, where they lie, and the stages shared between runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mdx.cache import cache_dir
+from mdx.files import replacing
+from mdx.interfaces.adapter import Adapter
+from mdx.interfaces.model import Model
+from mdx.runs import processes
+from mdx.runs.checkpoint import load_tree, save_tree
+from mdx.runs.registry import Registry
+
+
+class Checkpoints:
+    """Saves and restores networks, the method's state, optimisers, and the counters of a run.
+
+    Attributes:
+        counters: plain values that are part of every checkpoint: the count of steps, tracked series.
+    """
+
+    def __init__(
+        self, directory: Path, adapter: Adapter[Any], model: Model, device: torch.device, rank: int, world: int
+    ) -> None:
+        self.folder = directory / "checkpoints"
+        self.adapter, self.model, self.device, self.rank, self.world = adapter, model, device, rank, world
+        self.registry = Registry()
+        self.counters: dict[str, Any] = {"steps": 0, "tracked": {}}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if rank == 0:
+            for leftover in self.folder.glob(".*"):
+                leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+
+    def path(self, name: str) -> Path:
+        """The file of a checkpoint: ``last``, ``best``, ``final`` or a stage's name."""
+        return self.folder / f"{name}.safetensors"
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """A checkpoint's content; None if there is none."""
+        path = self.path(name)
+        return load_tree(path) if path.exists() else None
+
+    def save(self, name: str, record: Mapping[str, Any]) -> Path:
+        """Write everything as it is now, with the facts of ``record``."""
+        tree = {
+            **record,
+            **self.counters,
+            "model": dict(self.model.state_dict()),
+            "adapter": self.adapter.state(),
+            **self.registry.states(),
+        }
+        if self.rank == 0:
+            save_tree(self.path(name), tree)
+        processes.barrier(self.world)
+        return self.path(name)
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint; the method's own state comes first, so that it can resize networks."""
+        if tree["adapter"] is not None:
+            self.adapter.restore(tree["adapter"], self.model)
+        self.model.load_saved(tree["model"])
+        self.model.to(self.device)
+        self.counters = {name: tree[name] for name in self.counters}
+        self.registry.restore(tree)
+
+    def restore_weights(self, name: str) -> None:
+        """Only the networks of a checkpoint."""
+        tree = self.load(name)
+        if tree is not None:
+            self.model.load_saved(tree["model"])
+
+    def share(self, stage: str, key: str, networks: Sequence[str]) -> None:
+        """Keep some networks of a finished stage for other runs, whose method may be another one."""
+        if self.rank == 0:
+            tree = load_tree(self.path(stage))
+            weights = {name: value for name, value in tree["model"].items() if name.split(".")[0] in networks}
+            shared = {**tree, "model": weights, "adapter": None}
+            save_tree(cache_dir("stages") / f"{stage}-{key}.safetensors", shared)
+
+    def fetch(self, stage: str, key: str) -> bool:
+        """Take a stage that an equal run has finished; whether there was one."""
+        shared = cache_dir("stages") / f"{stage}-{key}.safetensors"
+        found = shared.exists()
+        if found and self.rank == 0:
+            with replacing(self.path(stage)) as temporary:
+                temporary.write_bytes(shared.read_bytes())
+        processes.barrier(self.world)
+        return found

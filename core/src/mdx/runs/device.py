@@ -1,0 +1,52 @@
+"""From the words of the command line to a device, a precision and a process group."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from mdx.config import RunSettings
+from mdx.errors import ResourceError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def check_device(settings: RunSettings) -> str:
+    """The accelerator that ``settings`` mean. Raises ResourceError if this machine lacks it."""
+    import torch
+
+    accelerator = settings.device
+    if accelerator == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(
+            "there is no CUDA device that torch can use",
+            "use --device cpu, or look at 'mdx doctor' (driver, CUDA build of torch)",
+        )
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ResourceError("there is no Apple GPU that torch can use", "use --device cpu")
+    return accelerator
+
+
+def make_fabric(settings: RunSettings) -> Fabric:
+    """Lightning Fabric for these settings, launched. Raises ResourceError for a device that is not there."""
+    import torch
+    from lightning_fabric import Fabric
+
+    accelerator = check_device(settings)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
+        raise ResourceError(
+            f"run.processes={settings.processes} but this is a single process",
+            f"start it with: torchrun --nproc-per-node {settings.processes} -m mdx run ...",
+        )
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=settings.processes,
+        strategy="ddp" if settings.processes > 1 else "auto",
+        precision=settings.precision,
+    )
+    fabric.launch()
+    return fabric

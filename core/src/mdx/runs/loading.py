@@ -1,0 +1,108 @@
+"""A finished run, loaded from its directory alone and applied to new files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdx.config import Resolved, read_config_file, resolve
+from mdx.errors import DataError, PluginError, UsageError
+from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.dataset import Case, Dataset, Sample, Task
+from mdx.interfaces.model import Model
+from mdx.plugins.activation import adapter_types
+from mdx.plugins.discovery import Plugin, find_plugin
+from mdx.runs.checkpoint import load_tree
+from mdx.runs.directory import final_checkpoint, find_run, read_json
+from mdx.runs.scoring import predict
+
+if TYPE_CHECKING:
+    import torch
+
+
+class LoadedRun:
+    """A method as one run left it.
+
+    Attributes:
+        directory: where it was loaded from.
+        plugin, settings, task: what was run, with which settings, to predict what.
+        adapter, model: the restored method and its networks.
+    """
+
+    def __init__(
+        self, directory: Path, plugin: Plugin, settings: Resolved, task: Task, adapter: Adapter[Any], model: Model
+    ) -> None:
+        self.directory, self.plugin, self.settings, self.task = directory, plugin, settings, task
+        self.adapter, self.model = adapter, model
+
+    def apply(self, file: str | Path | Mapping[str, str | Path], reference: Reference | None = None) -> Prediction:
+        """The prediction for a file, or for several contrasts by column name (``{"t1": ..., "t2": ...}``)."""
+        return self.predict(self.load(file), reference)
+
+    def load(self, file: str | Path | Mapping[str, str | Path]) -> Sample:
+        """A file read and preprocessed as the run's own data were."""
+        from mdx.data.loading import load_file
+
+        columns = self.settings.data.image
+        files = dict(file) if isinstance(file, Mapping) else {columns[0]: file}
+        if set(files) != set(columns):
+            raise UsageError(f"the run needs {', '.join(columns)}, given: {', '.join(files)}", "give one file for each")
+        return load_file({name: Path(files[name]) for name in columns}, self.settings.data, self.task)
+
+    def predict(self, sample: Sample, reference: Reference | None = None) -> Prediction:
+        """The prediction for a sample."""
+        return predict(self.adapter, self.model, sample, reference)
+
+    def write(self, prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
+        """Write what was predicted onto the grid of the file that was read; the paths written."""
+        from mdx.data.loading import write_prediction
+
+        return write_prediction(prediction, self.task, Path(folder), name, self.settings.data)
+
+
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
+    """Load the run at ``path``; its training data need not exist any more, unless the method says it needs them.
+
+    Raises UsageError if there is no run, DataError if it has not finished training, PluginError without its plugin.
+    """
+    directory = find_run(path)
+    facts = read_json(directory / "provenance.json")
+    plugin = find_plugin(facts["plugin"])
+    assert plugin.manifest is not None  # find_plugin returns working plugins only
+    variant = plugin.manifest.variants.get(facts["variant"])
+    if variant is None and facts["variant"] != plugin.name:
+        raise PluginError(f"this {plugin.name} has no variant '{facts['variant']}'", "install the version of the run")
+    adapter_type, config_type = adapter_types(plugin, variant)
+    settings = read_settings(directory, config_type)
+    task = task_from(facts["task"])
+    adapter = adapter_type(settings.method)
+    model = adapter.build(Dataset(task, (), no_cases))
+    tree = load_tree(final_checkpoint(directory))
+    adapter.restore(tree["adapter"], model)
+    model.load_saved(tree["model"])
+    model.to(device)
+    if adapter.needs_data:
+        from mdx.data.open import open_dataset
+
+        adapter.attach(open_dataset(facts["data"], settings.data))
+    return LoadedRun(directory, plugin, settings, task, adapter, model)
+
+
+def read_settings(directory: Path, config_type: type) -> Resolved:
+    """The settings of a run from its config.yaml."""
+    from mdx.data.config import DataConfig
+
+    return resolve([("config.yaml", read_config_file(directory / "config.yaml"))], config_type, DataConfig)
+
+
+def task_from(facts: Mapping[str, Any]) -> Task:
+    """The task as provenance.json holds it."""
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+    values["label_values"] = tuple(tuple(v) for v in facts.get("label_values", ()))
+    return Task(**values)
+
+
+def no_cases(case: Case, visible: bool) -> Sample:
+    """The loader of a dataset that has no cases."""
+    raise DataError("this run was loaded without its data", "apply it to files", case.id)

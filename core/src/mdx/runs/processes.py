@@ -1,0 +1,63 @@
+"""What the processes of one run must agree on: first weights, the gradients of each step, buffers after each epoch.
+
+Gradients are averaged by hand rather than by wrapping networks in DistributedDataParallel: a step that moves only some
+networks then needs no special care, and a bare parameter that no wrapped ``forward`` has seen is synchronised too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, distributed, nn
+
+BUCKET_ELEMENTS = 8_000_000
+
+
+def average_gradients(params: Sequence[Tensor], world: int) -> None:
+    """Replace each gradient by its mean over the processes; a parameter that no process used keeps None."""
+    if world == 1:
+        return
+    used = torch.tensor([p.grad is not None for p in params], dtype=torch.int32, device=params[0].device)
+    distributed.all_reduce(used, op=distributed.ReduceOp.MAX)
+    wanted = [p for p, flag in zip(params, used.tolist(), strict=True) if flag]
+    for p in wanted:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    bucket: list[Tensor] = []
+    for i, p in enumerate(wanted):
+        assert p.grad is not None
+        bucket.append(p.grad)
+        if i + 1 == len(wanted) or sum(g.numel() for g in bucket) >= BUCKET_ELEMENTS:
+            _average(bucket, world)
+            bucket = []
+
+
+def _average(gradients: Sequence[Tensor], world: int) -> None:
+    flat = torch.cat([g.flatten().float() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= world
+    offset = 0
+    for g in gradients:
+        g.copy_(flat[offset : offset + g.numel()].view_as(g))
+        offset += g.numel()
+
+
+def broadcast(model: nn.Module, world: int) -> None:
+    """Give every process the first one's parameters and buffers."""
+    if world > 1:
+        for tensor in model.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+
+
+def broadcast_buffers(model: nn.Module, world: int) -> None:
+    """Give every process the first one's buffers (running statistics)."""
+    if world > 1:
+        for tensor in model.buffers():
+            distributed.broadcast(tensor, src=0)
+
+
+def barrier(world: int) -> None:
+    """Wait for the others."""
+    if world > 1:
+        distributed.barrier()

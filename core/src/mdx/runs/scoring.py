@@ -1,0 +1,71 @@
+"""Predict cases and score them: one code path for the end of a run, ``run.evaluate`` and ``mdx evaluate``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mdx.errors import DataError
+from mdx.evaluation.segmentation import SegmentationEvaluator
+from mdx.interfaces.adapter import Adapter, Prediction
+from mdx.interfaces.dataset import Case, Dataset, Sample, Task
+from mdx.interfaces.evaluator import Evaluator
+from mdx.interfaces.model import Model
+
+FACTS = ("case", "subject", "site", "split", "role")
+
+
+def evaluators_for(task: Task, tolerance_mm: float, more: Iterable[Sequence[Evaluator]] = ()) -> list[Evaluator]:
+    """The evaluators of a task: core's own and those that plugins add. Raises DataError for a task nobody scores."""
+    own: list[Evaluator] = [SegmentationEvaluator(task, tolerance_mm)] if task.kind == "segmentation" else []
+    chosen = own + [evaluator for group in more for evaluator in group]
+    if not chosen:
+        raise DataError(f"nothing scores the task '{task.kind}'", "install a plugin with an evaluator for it")
+    return chosen
+
+
+def metrics_of(evaluators: Iterable[Evaluator]) -> dict[str, str]:
+    """Every metric's better direction."""
+    return {name: better for evaluator in evaluators for name, better in evaluator.metrics.items()}
+
+
+def predict(adapter: Adapter[Any], model: Model, sample: Sample, reference: Any = None) -> Prediction:
+    """``adapter.apply`` as it is always called: networks in eval mode, no gradients."""
+    import torch
+
+    model.eval()
+    with torch.inference_mode():
+        return adapter.apply(sample, model, reference)
+
+
+def score_cases(
+    data: Dataset,
+    evaluators: Sequence[Evaluator],
+    predict_sample: Callable[[Sample], Prediction],
+    keep: Callable[[Case, Prediction], None] | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Predict and score every case of ``data``.
+
+    Args:
+        keep: called with each prediction (written to disk, shown to observers) before it is dropped.
+
+    Returns:
+        one row a case (``FACTS`` and the metrics), and the seconds that each prediction took.
+    """
+    rows: list[dict[str, Any]] = []
+    seconds: dict[str, float] = {}
+    for case in data.cases:
+        sample = data.load(case)
+        started = time.perf_counter()
+        prediction = predict_sample(sample)
+        seconds[case.id] = time.perf_counter() - started
+        row: dict[str, Any] = {
+            "case": case.id, "subject": case.subject, "site": case.site, "split": case.split, "role": case.role,
+        }  # fmt: skip
+        for evaluator in evaluators:
+            row.update(evaluator.per_case(prediction, sample))
+        rows.append(row)
+        if keep is not None:
+            keep(case, prediction)
+    return rows, seconds

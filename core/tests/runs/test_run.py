@@ -1,0 +1,205 @@
+"""The contract of Run, one sentence a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_up
+import pytest
+import torch
+from torch import nn
+
+from mdx.config import OptimizerSettings
+from mdx.errors import ConfigError, DataError, DivergedError, PluginError
+from mdx.interfaces.model import Model
+from mdx.runs.run import Run
+
+
+class Bare(made_up.MadeUp):
+    """Two networks and no loop: tests drive the run by hand."""
+
+    def build(self, data: object) -> Model:
+        torch.manual_seed(0)
+        return Model(encoder=nn.Linear(3, 4), head=nn.Linear(4, 2))
+
+
+def bare(folder: Path, **options: object) -> Run:
+    method = Bare(made_up.MadeUpConfig())
+    return Run(folder, method, method.build(None), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return bare(tmp_path)
+
+
+def weights(module: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in module.parameters()]
+
+
+def moved(module: nn.Module, before: list[torch.Tensor]) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(module.parameters(), before, strict=True))
+
+
+def test_a_step_moves_only_its_own_network_and_leaves_no_gradient_on_the_others(run: Run) -> None:
+    encoder, head = run.model.encoder, run.model.head
+    confuse = run.optimizer("confuse", encoder.parameters(), "sgd", lr=0.1)
+    run.optimizer("head", head.parameters(), "sgd", lr=0.1)
+    before = weights(encoder), weights(head)
+    run.step(confuse, head(encoder(torch.ones(5, 3))).square().sum())
+    assert moved(encoder, before[0])
+    assert not moved(head, before[1])
+    assert all(p.grad is None for p in head.parameters())
+
+
+def test_gradients_left_by_hand_are_not_part_of_a_step(run: Run) -> None:
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
+    for p in run.model.parameters():
+        p.grad = torch.full_like(p, 1e6)
+    before = weights(run.model)
+    run.step(optimizer, 0.0 * run.model.head(run.model.encoder(torch.ones(1, 3))).sum())
+    assert not moved(run.model, before)
+
+
+def test_backward_accumulates_until_the_step(tmp_path: Path) -> None:
+    x = torch.linspace(-1, 1, 12).reshape(4, 3)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    halves, whole = bare(tmp_path / "a"), bare(tmp_path / "b")
+    for run, parts in ((halves, (x[:2], x[2:])), (whole, (x,))):
+        optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
+        for part in parts:
+            run.backward(run.model.head(run.model.encoder(part)).square().sum(), optimizer)
+        run.step(optimizer)
+    for a, b in zip(halves.model.parameters(), whole.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_clipping_by_norm_bounds_the_move(run: Run) -> None:
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=1.0)
+    before = torch.cat([w.flatten() for w in weights(run.model)])
+    run.step(optimizer, 1e4 * run.model.head(run.model.encoder(torch.ones(5, 3))).sum(), clip_norm=0.5)
+    after = torch.cat([w.flatten() for w in weights(run.model)])
+    assert float((after - before).norm()) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_clipping_by_value_bounds_every_weight(run: Run) -> None:
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=1.0)
+    before = weights(run.model)
+    run.step(optimizer, 1e4 * run.model.head(run.model.encoder(torch.ones(5, 3))).sum(), clip_value=0.01)
+    for a, b in zip(weights(run.model), before, strict=True):
+        assert float((a - b).abs().max()) <= 0.01 + 1e-6
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_code_7(run: Run) -> None:
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=1.0)
+    with pytest.raises(DivergedError, match="lower the learning rate") as caught:
+        run.step(optimizer, run.model.head(run.model.encoder(torch.ones(1, 3))).sum() * float("nan"))
+    assert caught.value.exit_code == 7
+
+
+def test_leaving_a_stage_by_break_is_refused(run: Run) -> None:
+    for _ in run.epochs("one", 5):
+        break
+    with pytest.raises(PluginError, match=r"epoch\.stop\(\)"):
+        run.epochs("two", 5)
+
+
+def test_epoch_stop_ends_the_stage(run: Run) -> None:
+    seen = []
+    for epoch in run.epochs("one", 5):
+        seen.append(epoch.index)
+        if epoch.index == 1:
+            epoch.stop()
+    assert seen == [0, 1]
+
+
+def test_a_stage_name_is_used_once(run: Run) -> None:
+    list(run.epochs("one", 1))
+    with pytest.raises(PluginError, match="twice"):
+        run.epochs("one", 1)
+
+
+def test_a_monitored_value_must_be_logged(run: Run) -> None:
+    with pytest.raises(PluginError, match="did you mean 'val/loss'"):
+        for epoch in run.epochs("one", 2, monitor="val/los"):
+            epoch.log(val={"loss": 1.0})
+
+
+def test_a_scratch_optimizer_is_not_checkpointed(run: Run) -> None:
+    from mdx.runs.checkpoint import load_tree
+
+    run.optimizer("kept", run.model.encoder.parameters(), "sgd", lr=0.1)
+    run.optimizer("inner", run.model.head.parameters(), "sgd", lr=0.1, scratch=True)
+    list(run.epochs("one", 1))
+    assert set(load_tree(run.directory / "checkpoints" / "one.safetensors")["optimizers"]) == {"kept"}
+
+
+def test_a_users_optimiser_replaces_the_methods_own(tmp_path: Path) -> None:
+    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamw", "lr": 0.5}))
+    made = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1, momentum=0.9)
+    assert isinstance(made, torch.optim.AdamW)
+    assert made.param_groups[0]["lr"] == 0.5
+
+
+def test_an_unknown_optimiser_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamm"}))
+    with pytest.raises(ConfigError, match="did you mean 'adam'"):
+        run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
+
+
+def test_named_generators_repeat_with_the_epoch_and_differ_between_names(tmp_path: Path) -> None:
+    draws = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        run = bare(tmp_path / name)
+        draws += [(run.rng("x").random(), run.rng("y").random(), torch.rand(1).item()) for _ in run.epochs("one", 2)]
+    assert draws[:2] == draws[2:]
+    assert len({value for row in draws[:2] for value in row}) == 6
+
+
+def test_weights_of_another_run_are_taken_by_part(uninterrupted: Path, tmp_path: Path) -> None:
+    method = made_up.MadeUp(made_up.MadeUpConfig())
+    for name in ("runs/a", "runs/b"):
+        (tmp_path / name).mkdir(parents=True)
+    old = made_up.train(tmp_path / "runs/a")
+    (tmp_path / "runs/a/provenance.json").write_text("{}")
+    run = Run(tmp_path / "runs/b", method, method.build(made_up.dataset()))
+    before = weights(run.model.task)
+    run.start_from(tmp_path / "runs/a", parts=["encoder"])
+    assert torch.equal(run.model.encoder[0].weight, old.model.encoder[0].weight)
+    assert not moved(run.model.task, before)
+
+
+def test_starting_from_a_run_that_fits_nowhere_is_an_error(uninterrupted: Path, run: Run) -> None:
+    (uninterrupted / "provenance.json").write_text("{}")
+    with pytest.raises(DataError, match="none of the"):
+        run.start_from(uninterrupted, parts=["task"])
+
+
+def test_an_equal_stage_of_another_run_is_not_trained_again(tmp_path: Path) -> None:
+    trained = []
+    for name in ("a", "b", "other"):
+        (tmp_path / name).mkdir()
+        run = bare(tmp_path / name, identity="code-1")
+        optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
+        for epoch in run.epochs("source", 2, shared=(made_up.dataset(6 if name == "other" else 4), {"lr": 0.1})):
+            run.step(optimizer, run.model.head(run.model.encoder(torch.randn(2, 3))).square().sum())
+            trained.append((name, epoch.index))
+    assert trained == [("a", 0), ("a", 1), ("other", 0), ("other", 1)]
+
+
+def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Path) -> None:
+    orders = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        run = bare(tmp_path / name)
+        loader = run.loader(made_up.dataset(), batch_size=8)
+        orders += [[batch.case_ids for batch in loader] for _ in run.epochs("one", 2)]
+    assert orders[0] != orders[1]
+    assert orders[:2] == orders[2:]
+
+
+def test_an_empty_dataset_cannot_be_loaded(run: Run) -> None:
+    with pytest.raises(DataError, match="no case"):
+        run.loader(made_up.dataset(0), batch_size=2)

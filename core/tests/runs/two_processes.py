@@ -1,0 +1,50 @@
+"""What each of two processes does in test_processes.py; a module of its own, so that a fresh process can import it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from made_up import MadeUp, MadeUpConfig, dataset
+from torch import nn
+
+from mdx.config import RunSettings
+from mdx.interfaces.model import Model
+from mdx.runs.checkpoint import save_tree
+from mdx.runs.device import make_fabric
+from mdx.runs.run import Run
+
+
+class Scaled(nn.Module):
+    """A network whose only parameter belongs to no layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(4))
+
+
+class TwoNetworks(MadeUp):
+    def build(self, data: object) -> Model:
+        return Model(encoder=nn.Linear(4, 4), bare=Scaled(), unused=nn.Linear(2, 2))
+
+
+def work(rank: int, port: int, folder: str) -> None:
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
+    }  # fmt: skip
+    torch.set_num_threads(1)
+    fabric = make_fabric(RunSettings.model_validate({"device": "cpu", "processes": 2}))
+    method = TwoNetworks(MadeUpConfig())
+    torch.manual_seed(rank)  # different initial weights: the first process's must win
+    run = Run(Path(folder), method, method.build(None), seed=1, fabric=fabric)
+    optimizer = run.optimizer("main", run.model.parameters(), "adam", lr=0.05, weight_decay=0.1)
+    loader = run.loader(dataset(8), batch_size=2, steps=3)
+    seen: list[str] = []
+    for _ in run.epochs("one", 2):
+        for batch in loader:
+            seen += batch.case_ids
+            x = batch.image.mean(dim=(2, 3)) * run.model.bare.scale
+            run.step(optimizer, run.model.encoder(x).square().mean())
+    save_tree(Path(folder) / f"rank{rank}.safetensors", {"model": dict(run.model.state_dict()), "seen": seen})
