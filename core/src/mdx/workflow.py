@@ -235,7 +235,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller)
     rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
     table = pd.DataFrame(rows)
     write_atomically(directory / "scores.csv", table.to_csv(index=False))
-    summary = summarise(table, metrics_of(evaluators))
+    summary = summarise(table, metrics_of(evaluators), settings.run.bootstrap)
     if details:
         write_json(directory / "details.json", details)
     path = directory / "timings.json"

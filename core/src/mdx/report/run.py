@@ -80,10 +80,15 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     metrics = metrics_shown(methods)
     if not metrics:
         return {"headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": ""}
-    kinds = {"case": str, "subject": str, "site": str}
-    tables = {m.name: pd.read_csv(m.directory / "scores.csv", dtype=kinds) for m in methods}
     roles, metric = site_roles(directory), metrics[0]
     better = {r["metric"]: r.get("better", "max") for r in methods[0].summary}
+    kinds: Any = {"case": str, "subject": str, "site": str}
+    tables = {  # a site may be called NA: only scores can be missing
+        m.name: pd.read_csv(
+            m.directory / "scores.csv", dtype=kinds, keep_default_na=False, na_values={name: [""] for name in better}
+        )
+        for m in methods
+    }
     parts = parts_of(roles)
     tests = paired_tests(methods, tables, metric, parts)
     return {
@@ -134,7 +139,7 @@ def _drawing(svg: str) -> Any:
 def _cohort(directory: Path) -> dict[str, Any]:
     import pandas as pd
 
-    table: Any = pd.read_csv(directory / "splits.csv", dtype=str)
+    table: Any = pd.read_csv(directory / "splits.csv", dtype=str, keep_default_na=False)
     sites = []
     for site, role in site_roles(directory).items():
         part = table[table["site"] == site]

@@ -37,15 +37,13 @@ class Comparison:
     """One metric: sites as columns, methods as rows.
 
     Attributes:
-        roles: role of each site.
-        subjects: the most subjects that were scored at each site.
+        captions: role and number of subjects of each site.
         rows: (method, summary row of each site); None where a method was not scored at a site.
     """
 
     metric: str
     sites: list[str]
-    roles: list[str]
-    subjects: list[int]
+    captions: list[str]
     rows: list[tuple[Method, list[Row | None]]]
 
 
@@ -73,8 +71,11 @@ def compare_sites(directory: Path, methods: list[Method], metric: str) -> Compar
     roles = site_roles(directory)
     sites = [s for s in roles if any(m.row(metric, f"site={s}") for m in methods)]
     rows = [(m, [m.row(metric, f"site={s}") for s in sites]) for m in methods]
-    subjects = [max(r["n_subjects"] for r in column if r) for column in zip(*(found for _, found in rows), strict=True)]
-    return Comparison(metric, sites, [roles[s] for s in sites], subjects, rows)
+    captions = []
+    for site, column in zip(sites, zip(*(found for _, found in rows), strict=True), strict=True):
+        subjects = max(row["n_subjects"] for row in column if row)
+        captions.append(f"{roles[site]}, n={subjects}" if roles[site] else f"n={subjects}")
+    return Comparison(metric, sites, captions, rows)
 
 
 def metrics_shown(methods: list[Method]) -> list[str]:
@@ -97,7 +98,7 @@ def summary_table(directory: Path, plain: bool = True) -> Any:
     blocks = []
     for metric in metrics_shown(methods):
         c = compare_sites(directory, methods, metric)
-        heads = [f"{site} ({role}, n={n})" for site, role, n in zip(c.sites, c.roles, c.subjects, strict=True)]
+        heads = [f"{site} ({caption})" for site, caption in zip(c.sites, c.captions, strict=True)]
         rows = [[m.name + marks[m.name], *map(interval, found)] for m, found in c.rows]
         blocks.append((metric, ["method", *heads], rows))
     foot = [READS_TARGET] if any(marks.values()) else []
