@@ -121,7 +121,7 @@ def test_grey_and_white_matter_are_alike_at_the_severe_site_only(anatomy: Anatom
         image, labels = (in_ras(tmp_path / path).get_fdata() for path in (visit.image, visit.mask))
         ratios[visit.site] = np.median(image[labels == 1]) / np.median(image[labels == 2])
     assert ratios["source"] < 0.85
-    assert 0.95 < ratios["severe"] < 1.1
+    assert 0.9 < ratios["severe"] < 1.1
 
 
 def test_workers_make_the_voxels_that_the_caller_would(registered: Path, anatomy: Anatomy, tmp_path: Path) -> None:
