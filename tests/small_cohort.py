@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-# as small as a run can be: two filters, two steps
+# as small as a run can be that still learns where the ball is
 TINY = [
-    "--set", "filters=2", "--set", "training.epochs=2", "--set", "training.steps=2", "--set", "training.batch_size=2",
-    "--set", "training.crop=32", "--set", "n_mst=2", "--set", "run.bootstrap=100",
+    "--set", "filters=4", "training.epochs=3", "training.steps=12", "training.batch_size=4", "training.lr=0.1",
+    "training.crop=32", "n_mst=2", "run.bootstrap=100",
 ]  # fmt: skip
 
 

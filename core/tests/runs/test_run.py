@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from mdx.config import OptimizerSettings
+from mdx.config import OptimizerSettings, RunSettings
 from mdx.errors import ConfigError, DataError, DivergedError, PluginError
 from mdx.interfaces.model import Model
 from mdx.runs.run import Run
@@ -198,6 +198,20 @@ def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Pa
         orders += [[batch.case_ids for batch in loader] for _ in run.epochs("one", 2)]
     assert orders[0] != orders[1]
     assert orders[:2] == orders[2:]
+
+
+def test_mixed_precision_sees_the_weights_of_the_last_step(tmp_path: Path) -> None:
+    run = bare(tmp_path, settings=RunSettings.model_validate({"precision": "bf16-mixed"}))
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.5)
+    x = torch.linspace(-1, 1, 6).reshape(2, 3)
+    with run.autocast():
+        outputs = []
+        for _ in range(3):
+            outputs.append(run.model.head(run.model.encoder(x)))
+            run.step(optimizer, outputs[-1].float().square().mean())
+    assert outputs[0].dtype == torch.bfloat16
+    assert not torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[1], outputs[2])
 
 
 def test_an_empty_dataset_cannot_be_loaded(run: Run) -> None:

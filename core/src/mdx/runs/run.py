@@ -381,8 +381,13 @@ class Run:
         return self._random.generator(name)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision, where the run asks for it."""
-        return self.fabric.autocast() if self.fabric else nullcontext()
+        """Mixed precision, where the run asks for it; it may span a whole ``fit``.
+
+        Torch would keep the rounded weights of the first forward until the context ends, so the cache is off.
+        """
+        if self.settings.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, cache_enabled=False)
 
     # --- records --------------------------------------------------------------------------------------------------
 
