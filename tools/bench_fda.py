@@ -89,8 +89,8 @@ def swap_share(depth: int) -> tuple[float, float]:
 def training_step(steps: int) -> tuple[float, float]:
     """Seconds of a step (bare torch, through Run) on equal networks and batches, taken in turns.
 
-    The machine drifts by more than the difference that is looked for: the ratio is the median over the turns of what two
-    neighbouring steps took.
+    The machine drifts by more than the difference that is looked for: the ratio is the median over the turns of what
+    two neighbouring steps took.
     """
     method = FDA(FDAConfig.model_validate({}))
     torch.manual_seed(0)
