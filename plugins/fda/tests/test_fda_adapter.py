@@ -266,3 +266,12 @@ def test_the_oracle_is_restored_with_a_network_for_each_target_site(two_sites: D
     pairs = zip(apply_all(method, run.model, visible), apply_all(again, model, visible), strict=True)
     for first, second in pairs:
         np.testing.assert_array_equal(first.segmentation, second.segmentation)
+
+
+def test_the_oracle_refuses_a_site_that_it_has_no_network_for(two_sites: Dataset, tmp_path: Path) -> None:
+    visible = Dataset(two_sites.task, two_sites.cases, two_sites.loader)
+    method = Oracle(config())
+    run = fitted(tmp_path, visible, method)
+    sample = visible.load(visible.cases[0])
+    with pytest.raises(DataError, match="no network for site 'elsewhere'"):
+        method.apply(sample, run.model, Reference(site="elsewhere"))

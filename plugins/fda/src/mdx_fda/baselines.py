@@ -83,7 +83,8 @@ class Oracle(Adapter[FDAConfig]):
 
     def __init__(self, config: FDAConfig) -> None:
         super().__init__(config)
-        self.sites: list[str] = []
+        self.sites: list[str] = []  # of the targets, in the order of their networks
+        self.sources: list[str] = []
         self.channels = self.classes = 1
 
     def build(self, data: Dataset) -> Model:
@@ -94,21 +95,28 @@ class Oracle(Adapter[FDAConfig]):
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source, then on each target site, with equal budgets."""
         targets = data.where(role="target")
+        self.sources = sorted({case.site for case in data.where(role="source").cases})
         self._add(sorted({case.site for case in targets.cases}), model, run.device)
         fit_source(data, model, run, self.config)
         for i, site in enumerate(self.sites):
             train_slices(model[f"target{i}"], targets.where(site=site), run, self.config.training, stage=f"target{i}")
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """The probabilities of the network of the sample's site; of the only target's for a file of unknown site."""
+        """The probabilities of the network of the sample's site; of the only target's for a file without a site.
+
+        Raises DataError for a site that no network was trained on, and where several targets leave the choice open.
+        """
         site = reference.site if reference and reference.site else sample.case.site
-        if not site and len(self.sites) > 1:
-            raise DataError(
-                "the oracle has a network for each site", f"say which: --site {' or '.join(self.sites)}", sample.case.id
-            )
-        unknown_target = 0 if not site else None
-        index = self.sites.index(site) if site in self.sites else unknown_target
-        network = model.network if index is None else model[f"target{index}"]
+        if not site and len(self.sites) == 1:
+            site = self.sites[0]
+        if site in self.sites:
+            network = model[f"target{self.sites.index(site)}"]
+        elif site in self.sources:
+            network = model.network
+        else:
+            known = " or ".join([*self.sites, *self.sources])
+            what = f"the oracle has no network for site '{site}'" if site else "the oracle has a network for each site"
+            raise DataError(what, f"say which: --site {known}", sample.case.id)
         made = predict_volume(network, sample.image, self.config.batch_size)
         return Prediction(sample.geometry, segmentation=made.numpy())
 
@@ -119,11 +127,12 @@ class Oracle(Adapter[FDAConfig]):
                 model[f"target{i}"] = ResidualUNet2d(self.channels, self.classes, self.config.filters).to(device)
 
     def state(self) -> dict[str, Any]:
-        """The target sites."""
-        return {"sites": self.sites}
+        """The sites that there are networks for."""
+        return {"sites": self.sites, "sources": self.sources}
 
     def restore(self, state: Mapping[str, Any], model: Model) -> None:
         """Make the targets' networks, so that their weights can be loaded."""
+        self.sources = list(state["sources"])
         self._add(list(state["sites"]), model, "cpu")
 
 
