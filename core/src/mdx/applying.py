@@ -8,9 +8,9 @@ from typing import Any
 
 from mdx.config import RunSettings
 from mdx.errors import ConfigError, DataError, UsageError, nearest
-from mdx.files import cannot_write
-from mdx.interfaces.adapter import Reference
-from mdx.interfaces.dataset import Dataset
+from mdx.files import cannot_write, write_atomically
+from mdx.interfaces.adapter import Prediction, Reference
+from mdx.interfaces.dataset import Dataset, Task
 from mdx.plugins.manager import HookCaller, installed_hooks
 from mdx.runs.device import make_fabric
 from mdx.runs.directory import find_run, read_json
@@ -63,9 +63,39 @@ def apply_files(
     except OSError as error:
         raise cannot_write(out, error) from error
     written: dict[str, list[Path]] = {}
+    rows: list[dict[str, Any]] = []
     for (name, images), text in zip(jobs.items(), files, strict=True):
-        written[text] = loaded.write(loaded.apply(images, Reference(site=site) if site else None), out, name)
+        prediction = loaded.apply(images, Reference(site=site) if site else None)
+        written[text] = loaded.write(prediction, out, name)
+        rows.append({"file": name, **said(prediction, loaded.task)})
+    if len(rows[0]) > 1:
+        _write_rows(out / "predictions.csv", rows)
+        written = {text: [*paths, out / "predictions.csv"] for text, paths in written.items()}
     return written
+
+
+def said(prediction: Prediction, task: Task) -> dict[str, Any]:
+    """What a prediction says in words and numbers: class and probabilities, or value, and facts that are numbers."""
+    made: dict[str, Any] = {}
+    if prediction.classes is not None:
+        made["predicted"] = task.classes[int(prediction.classes.argmax())]
+        made |= {f"p_{c}": float(p) for c, p in zip(task.classes, prediction.classes, strict=True)}
+    if prediction.value is not None:
+        made["predicted"] = float(prediction.value)
+    if made:
+        made |= {k: v for k, v in prediction.details.items() if isinstance(v, int | float | str)}
+    return made
+
+
+def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def case_name(path: Path) -> str:
@@ -78,7 +108,7 @@ def evaluate_run(
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Score a run on the labelled cases of ``uri`` (or its own test cases); the folder and the rows of summary.json."""
     from mdx.data.open import open_dataset
-    from mdx.workflow import score
+    from mdx.scores import score
 
     loaded = _loaded(run, variant, device)
     facts = read_json(loaded.directory / "provenance.json")

@@ -11,15 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mdx.config import Resolved
 from mdx.data.checks import check
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
-from mdx.evaluation.statistics import summarise
 from mdx.files import write_atomically, write_json
-from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Case, Dataset, Task
-from mdx.interfaces.evaluator import Evaluator
+from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan, make_plan, recorded_plan
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.manager import HookCaller, installed_hooks
@@ -31,7 +27,8 @@ from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.provenance import digest_of, source_hash, versions
 from mdx.runs.run import Run
-from mdx.runs.scoring import evaluators_for, metrics_of, score_cases
+from mdx.runs.scoring import evaluators_for, score_cases
+from mdx.scores import score
 
 NOT_IN_IDENTITY = {"threads", "workers", "predictions", "bootstrap"}
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
@@ -160,7 +157,7 @@ def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run])
     try:
         settings = plan.settings
         fabric = make_fabric(settings.run)
-        evaluators = _evaluators(data.task, settings, hooks)
+        evaluators = evaluators_for(data.task, settings.run, hooks.call("mdx_evaluators", task=data.task))
         started = time.monotonic()
         notes = list(plan.notes) + ([SIMULATED] if plan.data.startswith("sim:") else [])
         if not (directory / "checkpoints" / "final.safetensors").exists():
@@ -168,7 +165,7 @@ def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run])
             write_json(directory / "notes.json", notes)
         if fabric.global_rank == 0:
             loaded = load_run(directory, fabric.device)
-            score(loaded, data.where(split="test"), directory, hooks)
+            score(loaded, data.where(split="test"), directory, hooks, data.where(split=["train", "val"]))
             folders.set_status(directory, "done")
             hooks.tell("mdx_run_finished", directory=directory, summary=folders.read_json(directory / "summary.json"))
     except BaseException as error:
@@ -210,72 +207,6 @@ def _fit(
     timings = {"fit": time.monotonic() - started, "stages": run.timings}
     write_json(directory / "timings.json", timings)
     return run.notes
-
-
-def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller) -> None:
-    """Predict and score ``cases``; write predictions, scores.csv, summary.json, timings and the overlays."""
-    import pandas as pd
-
-    settings = loaded.settings
-    evaluators = _evaluators(loaded.task, settings, hooks)
-
-    if not len(cases):
-        raise DataError("there is no test case", "raise data.test_fraction, or give the table a split column")
-    folder = directory / "predictions"
-    folder.mkdir(exist_ok=True)
-    details: dict[str, Any] = {}
-
-    def keep(case: Case, prediction: Prediction) -> None:
-        if settings.run.predictions:
-            loaded.write(prediction, folder, case.id)
-        if prediction.details:
-            details[case.id] = dict(prediction.details)
-        hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
-
-    rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
-    table = pd.DataFrame(rows)
-    write_atomically(directory / "scores.csv", table.to_csv(index=False))
-    summary = summarise(table, metrics_of(evaluators), settings.run.bootstrap)
-    if details:
-        write_json(directory / "details.json", details)
-    path = directory / "timings.json"
-    timings = folders.read_json(path) if path.exists() else {}
-    write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
-    if loaded.task.kind == "segmentation":
-        _overlays(loaded, cases, table, directory)
-    write_json(directory / "summary.json", summary.to_dict(orient="records"))  # last: it says that scoring is complete
-
-
-def _evaluators(task: Task, settings: Resolved, hooks: HookCaller) -> list[Evaluator]:
-    return evaluators_for(task, settings.run.tolerance_mm, hooks.call("mdx_evaluators", task=task))
-
-
-def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
-    """Draw the best, median and worst test case, of the target sites where there are some."""
-    from mdx.evaluation.segmentation import hard_masks
-    from mdx.report.figures import overlay
-
-    of_target = table[table["role"] == "target"]
-    ranked = (of_target if len(of_target) else table).sort_values("surface_dice", ascending=False)
-    ranked = ranked.dropna(subset=["surface_dice"])
-    (directory / "figures").mkdir(exist_ok=True)
-    picks = {0: "best", len(ranked) - 1: "worst", len(ranked) // 2: "median"} if len(ranked) > 2 else {0: "best"}
-    by_id = {c.id: c for c in cases.cases}
-    for index, name in picks.items():
-        if index >= len(ranked):
-            continue  # no case has a score
-        row = ranked.iloc[index]
-        sample = cases.load(by_id[row["case"]])
-        prediction = loaded.predict(sample)
-        assert prediction.segmentation is not None  # a segmentation task was scored
-        overlay(
-            directory / "figures" / f"overlay_{name}.png",
-            sample.image.numpy(),
-            hard_masks(prediction.segmentation),
-            sample.mask.numpy() > 0.5,
-            sample.geometry.spacing_mm,
-            f"{name}: site {row['site']}, Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}",
-        )
 
 
 @contextmanager

@@ -36,6 +36,13 @@ class DataConfig(Settings):
     spacing_mm: tuple[float, ...] | None = Field(
         default=None, description="voxel edges that volumes are resampled to (one value: isotropic); null: as stored"
     )
+    size: tuple[int, ...] | None = Field(
+        default=None, description="voxels or pixels along each axis that every image is brought to; null: as they are"
+    )
+    fit: Literal["crop", "resize"] = Field(
+        default="crop",
+        description="how data.size is reached: crop or pad around the centre, or resize with smoothing",
+    )
     val_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that validate")
     test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that are tested")
     split_seed: int = Field(default=0, description="seed of the assignment of subjects to splits")
@@ -61,6 +68,13 @@ class DataConfig(Settings):
     def _positive(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if given is not None and (not 1 <= len(given) <= 3 or min(given) <= 0):
             raise ValueError("must be one to three positive lengths in millimetres")
+        return given
+
+    @field_validator("size")
+    @classmethod
+    def _whole(cls, given: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if given is not None and (not 2 <= len(given) <= 3 or min(given) < 1):
+            raise ValueError("must be two or three whole numbers above 0, one for each axis")
         return given
 
     @model_validator(mode="after")

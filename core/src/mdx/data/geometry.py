@@ -136,6 +136,33 @@ def resample_to_spacing(
     return result.numpy(), replace(geometry, affine=result.affine.numpy().astype(float), shape=shape)
 
 
+def bring_to_size(
+    values: np.ndarray, geometry: Geometry, size: tuple[int, ...], how: Literal["crop", "resize"]
+) -> tuple[np.ndarray, Geometry]:
+    """(C, *spatial) with ``size`` voxels along each axis; the affine says where they lie.
+
+    ``crop`` cuts or pads around the centre, with the lowest value; ``resize`` smooths and resamples linearly, so edges
+    of voxels change. Raises DataError for a size with another number of axes.
+    """
+    from monai.transforms.croppad.array import ResizeWithPadOrCrop
+    from monai.transforms.spatial.array import Resize
+
+    if len(size) != values.ndim - 1:
+        raise DataError(
+            f"data.size names {len(size)} axes, the image has {values.ndim - 1}",
+            "give data.size one number for each axis",
+        )
+    if values.shape[1:] == size:
+        return values, geometry
+    move: Any = (
+        ResizeWithPadOrCrop(size, mode="minimum")
+        if how == "crop"
+        else Resize(size, mode="trilinear" if len(size) == 3 else "bilinear", anti_aliasing=True)
+    )
+    result: Any = move(_meta(values, geometry.affine))
+    return result.numpy(), replace(geometry, affine=result.affine.numpy().astype(float), shape=size)
+
+
 def resample_onto(
     values: np.ndarray,
     affine: np.ndarray,
@@ -147,6 +174,8 @@ def resample_onto(
     import torch
     from monai.transforms.spatial.array import SpatialResample
 
+    if len(shape) == 2:  # a plain image: MONAI wants the plane's own matrix
+        affine, onto = (np.delete(np.delete(matrix, 2, axis=0), 2, axis=1) for matrix in (affine, onto))
     move = SpatialResample(mode=mode, padding_mode="border" if mode == "bilinear" else "zeros")
     result: Any = move(_meta(values, affine), dst_affine=torch.as_tensor(onto), spatial_size=shape)
     return result.numpy()
@@ -162,7 +191,7 @@ def _meta(values: np.ndarray, affine: np.ndarray) -> Any:
 def undo_resampling(values: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, Geometry]:
     """(C, *spatial) on the sample's grid, on the RAS grid of its file: linear where the two differ, else untouched."""
     layout = geometry.layout
-    if layout is None or layout.kind == "image":
+    if layout is None:
         return values, geometry
     shape, affine = ras_grid(layout)
     if values.shape[1:] != shape or not np.array_equal(affine, geometry.affine):

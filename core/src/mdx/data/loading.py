@@ -15,7 +15,15 @@ import torch
 from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
 from mdx.data.facts import file_key
-from mdx.data.geometry import compare_grids, mismatch, ras_grid, resample_onto, resample_to_spacing, undo_resampling
+from mdx.data.geometry import (
+    bring_to_size,
+    compare_grids,
+    mismatch,
+    ras_grid,
+    resample_onto,
+    resample_to_spacing,
+    undo_resampling,
+)
 from mdx.data.images import read_image, read_mask, write_image, write_mask
 from mdx.data.intensity import scale_intensity
 from mdx.data.store import load_array, load_geometry, save_array, save_geometry, slices_together
@@ -24,7 +32,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 1  # raise it when the same file and settings give another sample
+VERSION = 2  # raise it when the same file and settings give another sample
 
 
 class TableLoader:
@@ -52,7 +60,7 @@ class TableLoader:
         if not self.config.cache:
             return prepare_image(paths, self.config)
         c = self.config
-        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm)
+        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm, c.size, c.fit)
         name = file_key(paths[0], *settings, *(file_key(path) for path in paths[1:]))
         folder = cache_dir("samples")
         array, facts = folder / f"{name}.npy", folder / f"{name}.json"
@@ -127,7 +135,10 @@ def prepare_image(paths: Sequence[Path], config: DataConfig) -> tuple[np.ndarray
     values = np.concatenate(parts)
     if config.spacing_mm is not None:
         values, geometry = resample_to_spacing(values, geometry, config.spacing_mm)
-    return slices_together(scale_intensity(values, config)), geometry
+    values = scale_intensity(values, config)
+    if config.size is not None:
+        values, geometry = bring_to_size(values, geometry, config.size, config.fit)
+    return slices_together(values), geometry
 
 
 def load_file(paths: Mapping[str, Path], config: DataConfig, task: Task) -> Sample:

@@ -190,7 +190,7 @@ def _stacked(images: list[Tensor], cases: list[Case]) -> Tensor:
         named = ", ".join(f"{c.id} {tuple(i.shape[1:])}" for c, i in list(zip(cases, images, strict=True))[:3])
         raise DataError(
             f"images of different shapes cannot be one batch ({named})",
-            "use a batch size of 1, or cut pieces of one size (RandomSlices(crop=...), RandomPatches(...))",
+            "bring them to one size with --set data.size=x,y,z (data.fit=crop or resize), or use a batch size of 1",
         )
     return torch.stack(images)
 

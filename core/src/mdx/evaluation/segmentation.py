@@ -10,7 +10,7 @@ import numpy as np
 from pandas import DataFrame
 
 from mdx.errors import DataError
-from mdx.evaluation.statistics import summarise
+from mdx.evaluation.statistics import RESAMPLINGS, summarise
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Sample, Task
 
@@ -90,8 +90,8 @@ def hard_masks(probabilities: np.ndarray) -> np.ndarray:
 class SegmentationEvaluator:
     """Dice, surface Dice and volume error: the mean over classes and, where there are several, each class's own."""
 
-    def __init__(self, task: Task, tolerance_mm: float = 1.0) -> None:
-        self.task, self.tolerance_mm = task, tolerance_mm
+    def __init__(self, task: Task, tolerance_mm: float = 1.0, resamplings: int = RESAMPLINGS) -> None:
+        self.task, self.tolerance_mm, self.resamplings = task, tolerance_mm, resamplings
         several = [f"_{c}" for c in task.classes] if len(task.classes) > 1 else []
         self.metrics: Mapping[str, str] = {m + c: better for c in ("", *several) for m, better in SCORES.items()}
 
@@ -120,7 +120,7 @@ class SegmentationEvaluator:
 
     def summarise(self, rows: DataFrame) -> DataFrame:
         """See ``mdx.evaluation.statistics.summarise``."""
-        return summarise(rows, self.metrics)
+        return summarise(rows, self.metrics, self.resamplings)
 
 
 def _mean(values: Sequence[float]) -> float:

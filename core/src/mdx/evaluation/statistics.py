@@ -17,16 +17,22 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the mean, resampling subjects with all their cases; NaN for fewer than two subjects."""
     values = np.asarray(values, dtype=float)
-    _, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    k = int(index.max(initial=-1)) + 1
-    if k < 2:
+    if len(set(map(str, subjects))) < 2:
         return float("nan"), float("nan")
-    sums, counts = np.bincount(index, values, k), np.bincount(index, minlength=k)
-    drawn = np.random.default_rng(seed).integers(k, size=(n, k))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    weights = resampled_weights(subjects, seed, n)
+    means = weights @ values / weights.sum(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def resampled_weights(subjects: Sequence[Any], seed: int = 0, n: int = RESAMPLINGS) -> np.ndarray:
+    """(n, cases): how often each case is drawn when subjects are drawn with replacement, all their cases with them."""
+    _, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
+    k = int(index.max()) + 1
+    drawn = np.random.default_rng(seed).integers(k, size=(n, k))
+    counts = np.bincount((drawn + np.arange(n)[:, None] * k).ravel(), minlength=n * k).reshape(n, k)
+    return counts[:, index].astype(float)
 
 
 def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLINGS) -> pd.DataFrame:
@@ -43,16 +49,8 @@ def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLIN
     for metric, better in metrics.items():
         if metric not in rows:
             continue
-        sites: list[dict[str, Any]] = []
-        for group, part in _groups(rows):
-            row = {"better": better} | _describe(part, metric, group, n)
-            made.append(row)
-            if group.startswith("site="):
-                sites.append(row)
-        scored = [s for s in sites if s["mean"] == s["mean"]]
-        if len(scored) > 1:
-            worst = min(scored, key=lambda s: goodness(s["mean"], better))
-            made.append({**worst, "group": f"worst site ({worst['group'].removeprefix('site=')})"})
+        found = [{"better": better} | _describe(part, metric, group, n) for group, part in groups(rows)]
+        made += [*found, *worst_sites(found)]
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
@@ -61,7 +59,17 @@ def goodness(value: float, better: str) -> float:
     return {"max": value, "min": -value, "zero": -abs(value)}[better]
 
 
-def _groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def worst_sites(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The row of the site with the worst mean, under a name that says so; nothing where fewer than two are scored."""
+    scored = [row for row in found if row["group"].startswith("site=") and row["mean"] == row["mean"]]
+    if len(scored) < 2:
+        return []
+    worst = min(scored, key=lambda row: goodness(row["mean"], row["better"]))
+    return [{**worst, "group": f"worst site ({worst['group'].removeprefix('site=')})"}]
+
+
+def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The groups of a summary and their rows: all, each role, each site."""
     yield "all", rows
     if "role" in rows:
         for role, part in rows.groupby("role", sort=True):

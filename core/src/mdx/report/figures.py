@@ -167,6 +167,79 @@ def changes(
     return _svg(figure, f"{metric} of each case with {before} and with {after}")
 
 
+def reliability(methods: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> str:
+    """A panel a method: share of cases classified rightly against confidence, as SVG; dots grow with their cases.
+
+    Args:
+        methods: name -> (n,) confidence of the predicted class, and (n,) whether it was right.
+    """
+    figure, axes_of = _panels(len(methods), width=2.1, height=2.3)
+    for axes, (name, (confidence, right)) in zip(axes_of, methods.items(), strict=True):
+        index = np.minimum((confidence * bins).astype(int), bins - 1)
+        filled = np.unique(index)
+        x = [confidence[index == b].mean() for b in filled]
+        y = [right[index == b].mean() for b in filled]
+        share = np.array([(index == b).mean() for b in filled])
+        axes.plot([0, 1], [0, 1], color=GRID, lw=1)
+        axes.scatter(x, y, s=12 + 150 * share, color=INK if name != next(iter(methods)) else OWN, lw=0)
+        axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03))
+        axes.set_title(_words(name), fontsize=9.5, color=INK, loc="left")
+        axes.set_xlabel("confidence", fontsize=8, color=INK)
+        axes.set_ylabel("share right", fontsize=8, color=INK)
+        _plain(axes)
+    return _svg(figure, "share of cases classified rightly against confidence")
+
+
+def predicted_against_true(methods: Mapping[str, Any], label: str) -> str:
+    """A panel a method: predicted against true number of each test case, coloured by site, as SVG.
+
+    Args:
+        methods: name -> rows of scores.csv, with ``truth``, ``predicted`` and ``site``.
+    """
+    figure, axes_of = _panels(len(methods), width=2.4, height=2.5)
+    every = np.concatenate([rows[["truth", "predicted"]].to_numpy().ravel() for rows in methods.values()])
+    ends = (every.min(), every.max())
+    for axes, (name, rows) in zip(axes_of, methods.items(), strict=True):
+        axes.plot(ends, ends, color=GRID, lw=1)
+        for k, (site, part) in enumerate(rows.groupby("site", sort=True)):
+            axes.scatter(
+                part["truth"], part["predicted"], s=10, lw=0, color=SERIES[k % len(SERIES)], label=_words(site)
+            )
+        axes.set_title(_words(name), fontsize=9.5, color=INK, loc="left")
+        axes.set_xlabel(f"true {label}", fontsize=8, color=INK)
+        axes.set_ylabel("predicted", fontsize=8, color=INK)
+        _plain(axes)
+    axes_of[0].legend(frameon=False, fontsize=8, labelcolor=INK, handletextpad=0.1, borderpad=0)
+    return _svg(figure, f"predicted against true {label}")
+
+
+def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> str:
+    """Two panels a method: the plane of its features (t-SNE), coloured by label and by site, as SVG.
+
+    Args:
+        methods: name -> the arrays of embeddings.npz.
+    """
+    figure, axes_of = _panels(2 * len(methods), width=2.3, height=2.5)
+    for m, (name, found) in enumerate(methods.items()):
+        shown = np.isfinite(found["plane"]).all(axis=1)
+        plane = found["plane"][shown]
+        for axes, what, key in zip(axes_of[2 * m :], (label, "site"), ("label", "site"), strict=False):
+            values = found[key][shown]
+            names = np.unique(values)
+            if len(names) > len(SERIES) + 4 and key == "label":  # a number
+                axes.scatter(*plane.T, s=9, lw=0, c=values.astype(float), cmap="viridis")
+            else:
+                for k, one in enumerate(names):
+                    chosen = plane[values == one]
+                    marker = "osD^"[k // len(SERIES) % 4]
+                    axes.scatter(*chosen.T, s=9, lw=0, color=SERIES[k % len(SERIES)], marker=marker, label=_words(one))
+                axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, handletextpad=0, borderpad=0)
+            axes.set_title(_words(f"{name}: {what}"), fontsize=9.5, color=INK, loc="left")
+            axes.set(xticks=[], yticks=[])
+            _plain(axes)
+    return _svg(figure, f"features in the plane, by {label} and by site")
+
+
 def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
     """A figure with ``count`` panels of that size in inches, ``ACROSS`` in a row."""
     from matplotlib.figure import Figure

@@ -13,6 +13,7 @@ from mdx.evaluation.statistics import goodness
 from mdx.files import write_atomically
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
+from mdx.report.labels import label_parts
 from mdx.report.text import (
     READS_TARGET,
     Comparison,
@@ -28,6 +29,8 @@ from mdx.runs.directory import read_json
 from mdx.runs.journal import Journal
 
 TEMPLATES = Path(__file__).parent / "templates"
+PROBE = ("site_probe_accuracy", "site_probe_chance")
+"""Said in a sentence of their own: neither is a score of cases."""
 LABELS_READ = {
     "never": "No label of a target site was visible in training.",
     "val": "Labels of the target's validation cases were visible in training.",
@@ -79,10 +82,16 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
 
     metrics = metrics_shown(methods)
     if not metrics:
-        return {"headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": ""}
+        return {
+            "headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": "",
+            "labels": {},
+        }  # fmt: skip
     roles, metric = site_roles(directory), metrics[0]
-    better = {r["metric"]: r.get("better", "max") for r in methods[0].summary}
+    better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if r["metric"] not in PROBE}
+    task = read_json(directory / "provenance.json").get("task", {})
     kinds: Any = {"case": str, "subject": str, "site": str}
+    if task.get("kind") == "classification":
+        kinds |= {"truth": str, "predicted": str}  # a class may be called 01
     tables = {  # a site may be called NA: only scores can be missing
         m.name: pd.read_csv(
             m.directory / "scores.csv", dtype=kinds, keep_default_na=False, na_values={name: [""] for name in better}
@@ -98,6 +107,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
         "change": _change(methods, tables, metric, better[metric], list(roles)),
         "tests": tests,
         "few": ENOUGH_SUBJECTS if any(t["n_subjects"] < ENOUGH_SUBJECTS for t in tests) else 0,
+        "labels": label_parts(methods, tables, task),
         "foot": READS_TARGET if any(m.target_labels == "train" for m in methods[1:]) else "",
     }
 
@@ -120,7 +130,8 @@ def _change(
         return None
     gains = {s: [goodness(b, better) - goodness(a, better) for a, b in v] for s, v in pairs.items()}
     counts = [(s, sum(g > 0 for g in v), sum(g < 0 for g in v), len(v)) for s, v in gains.items()]
-    picture = _drawing(figures.changes(metric, better, pairs, before, after))
+    right_or_wrong = {v for both in pairs.values() for pair in both for v in pair} <= {0.0, 1.0}
+    picture = "" if right_or_wrong else _drawing(figures.changes(metric, better, pairs, before, after))
     return {"before": before, "after": after, "metric": metric, "counts": counts, "picture": picture}
 
 

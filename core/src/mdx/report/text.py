@@ -8,7 +8,7 @@ from typing import Any
 
 from mdx.runs.directory import read_json
 
-MAIN_METRICS = ("surface_dice", "dice")
+MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "auroc", "absolute_error")
 READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"
 Row = dict[str, Any]
 
@@ -67,15 +67,18 @@ def site_roles(directory: Path) -> dict[str, str]:
 
 
 def compare_sites(directory: Path, methods: list[Method], metric: str) -> Comparison:
-    """The rows of ``metric`` by site."""
+    """The rows of ``metric`` by site, before them those of a role with several sites; all cases if no site has any."""
     roles = site_roles(directory)
-    sites = [s for s in roles if any(m.row(metric, f"site={s}") for m in methods)]
-    rows = [(m, [m.row(metric, f"site={s}") for s in sites]) for m in methods]
+    named = {role: list(roles.values()).count(role) for role in roles.values() if role}
+    pooled = {f"{role} sites": f"role={role}" for role, n in named.items() if n > 1 and len(named) > 1}
+    groups = pooled | {site: f"site={site}" for site in roles}
+    measured = {name: g for name, g in groups.items() if any(m.row(metric, g) for m in methods)} or {"all": "all"}
+    rows = [(m, [m.row(metric, group) for group in measured.values()]) for m in methods]
     captions = []
-    for site, column in zip(sites, zip(*(found for _, found in rows), strict=True), strict=True):
+    for name, column in zip(measured, zip(*(found for _, found in rows), strict=True), strict=True):
         subjects = max(row["n_subjects"] for row in column if row)
-        captions.append(f"{roles[site]}, n={subjects}" if roles[site] else f"n={subjects}")
-    return Comparison(metric, sites, captions, rows)
+        captions.append(f"{roles[name]}, n={subjects}" if roles.get(name) else f"n={subjects}")
+    return Comparison(metric, list(measured), captions, rows)
 
 
 def metrics_shown(methods: list[Method]) -> list[str]:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from mdx.config import RunSettings
 from mdx.errors import DataError
+from mdx.evaluation.classification import ClassificationEvaluator
+from mdx.evaluation.regression import RegressionEvaluator
 from mdx.evaluation.segmentation import SegmentationEvaluator
 from mdx.interfaces.adapter import Adapter, Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
@@ -16,18 +19,19 @@ from mdx.interfaces.model import Model
 FACTS = ("case", "subject", "site", "split", "role")
 
 
-def evaluators_for(task: Task, tolerance_mm: float, more: Iterable[Sequence[Evaluator]] = ()) -> list[Evaluator]:
+def evaluators_for(task: Task, settings: RunSettings, more: Iterable[Sequence[Evaluator]] = ()) -> list[Evaluator]:
     """The evaluators of a task: core's own and those that plugins add. Raises DataError for a task nobody scores."""
-    own: list[Evaluator] = [SegmentationEvaluator(task, tolerance_mm)] if task.kind == "segmentation" else []
+    own: list[Evaluator] = []
+    if task.kind == "segmentation":
+        own = [SegmentationEvaluator(task, settings.tolerance_mm, settings.bootstrap)]
+    elif task.kind == "classification":
+        own = [ClassificationEvaluator(task, settings.bootstrap)]
+    elif task.kind == "regression":
+        own = [RegressionEvaluator(task, settings.bootstrap)]
     chosen = own + [evaluator for group in more for evaluator in group]
-    if not chosen:
+    if not any(evaluator.metrics for evaluator in chosen):
         raise DataError(f"nothing scores the task '{task.kind}'", "install a plugin with an evaluator for it")
     return chosen
-
-
-def metrics_of(evaluators: Iterable[Evaluator]) -> dict[str, str]:
-    """Every metric's better direction."""
-    return {name: better for evaluator in evaluators for name, better in evaluator.metrics.items()}
 
 
 def predict(adapter: Adapter[Any], model: Model, sample: Sample, reference: Any = None) -> Prediction:

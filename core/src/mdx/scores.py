@@ -1,0 +1,116 @@
+"""Predict and score cases with a saved run: predictions, scores.csv, summary.json, embeddings and overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mdx.errors import DataError
+from mdx.evaluation.embeddings import save_embeddings
+from mdx.evaluation.statistics import COLUMNS
+from mdx.files import write_atomically, write_json
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Case, Dataset
+from mdx.interfaces.evaluator import Evaluator
+from mdx.plugins.manager import HookCaller
+from mdx.runs import directory as folders
+from mdx.runs.loading import LoadedRun
+from mdx.runs.scoring import evaluators_for, score_cases
+
+
+def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller, others: Dataset | None = None) -> None:
+    """Predict and score ``cases``; write predictions, scores.csv, summary.json, timings, embeddings and overlays.
+
+    Args:
+        others: cases that are not scored, such as the train cases; predicted only where a method gives embeddings, for
+            a site probe is trained on one part of them and scored on another.
+    """
+    import pandas as pd
+
+    settings = loaded.settings
+    evaluators = evaluators_for(loaded.task, settings.run, hooks.call("mdx_evaluators", task=loaded.task))
+    if not len(cases):
+        raise DataError("there is no test case", "raise data.test_fraction, or give the table a split column")
+    folder = directory / "predictions"
+    folder.mkdir(exist_ok=True)
+    details: dict[str, Any] = {}
+    light: list[Prediction] = []
+
+    def keep(case: Case, prediction: Prediction) -> None:
+        if settings.run.predictions:
+            loaded.write(prediction, folder, case.id)
+        if prediction.details:
+            details[case.id] = dict(prediction.details)
+        light.append(replace(prediction, segmentation=None, image=None))
+        hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
+
+    rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
+    table = pd.DataFrame(rows)
+    write_atomically(directory / "scores.csv", table.to_csv(index=False))
+    if details:
+        write_json(directory / "details.json", details)
+    path = directory / "timings.json"
+    timings = folders.read_json(path) if path.exists() else {}
+    write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
+    if loaded.task.kind == "segmentation":
+        _overlays(loaded, cases, table, directory)
+    made = [found for e in evaluators if len(found := e.summarise(table))]
+    made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), directory))
+    summary = pd.concat([part for part in made if len(part)], ignore_index=True)
+    write_json(directory / "summary.json", summary.to_dict(orient="records"))  # last: it says that scoring is complete
+
+
+def _with_embeddings(
+    loaded: LoadedRun, cases: Dataset, predictions: list[Prediction], others: Dataset | None
+) -> tuple[list[Prediction], Dataset]:
+    """The predictions and their cases; those of ``others`` too where there are embeddings."""
+    if others is None or predictions[0].embedding is None:
+        return predictions, cases
+    more = [replace(loaded.predict(others.load(c)), segmentation=None, image=None) for c in others.cases]
+    return [*predictions, *more], Dataset(cases.task, [*cases.cases, *others.cases], cases.loader, hidden=cases.hidden)
+
+
+def _population(evaluators: Sequence[Evaluator], predictions: list[Prediction], data: Dataset, directory: Path) -> Any:
+    """What no single case shows, as rows of the summary; the embeddings are written beside it."""
+    import pandas as pd
+
+    if predictions[0].embedding is not None:
+        save_embeddings(directory / "embeddings.npz", predictions, data)
+    subjects = len({case.subject for case in data.cases})
+    made = [
+        {"metric": name, "better": evaluator.metrics.get(name, "zero"), "group": "all", "n_cases": len(predictions),
+         "n_subjects": subjects, "n_undefined": 0, "mean": value}
+        for evaluator in evaluators
+        for name, value in evaluator.population(predictions, data).items()
+    ]  # fmt: skip
+    return pd.DataFrame(made, columns=list(COLUMNS))
+
+
+def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
+    """Draw the best, median and worst test case, of the target sites where there are some."""
+    from mdx.evaluation.segmentation import hard_masks
+    from mdx.report.figures import overlay
+
+    of_target = table[table["role"] == "target"]
+    ranked = (of_target if len(of_target) else table).sort_values("surface_dice", ascending=False)
+    ranked = ranked.dropna(subset=["surface_dice"])
+    (directory / "figures").mkdir(exist_ok=True)
+    picks = {0: "best", len(ranked) - 1: "worst", len(ranked) // 2: "median"} if len(ranked) > 2 else {0: "best"}
+    by_id = {c.id: c for c in cases.cases}
+    for index, name in picks.items():
+        if index >= len(ranked):
+            continue  # no case has a score
+        row = ranked.iloc[index]
+        sample = cases.load(by_id[row["case"]])
+        prediction = loaded.predict(sample)
+        assert prediction.segmentation is not None  # a segmentation task was scored
+        overlay(
+            directory / "figures" / f"overlay_{name}.png",
+            sample.image.numpy(),
+            hard_masks(prediction.segmentation),
+            sample.mask.numpy() > 0.5,
+            sample.geometry.spacing_mm,
+            f"{name}: site {row['site']}, Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}",
+        )

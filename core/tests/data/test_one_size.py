@@ -1,0 +1,100 @@
+"""``data.size``: every image on one grid, and predictions back on the file's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from mdx.data.config import DataConfig
+from mdx.data.geometry import bring_to_size, undo_resampling
+from mdx.data.images import read_image
+from mdx.data.loading import load_file, write_prediction
+from mdx.data.open import open_table
+from mdx.errors import ConfigError, DataError
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Task
+
+
+def smooth(shape: tuple[int, ...]) -> np.ndarray:
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    return np.exp(-2 * sum(a**2 for a in axes)).astype(np.float32)
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    affine = np.array([[-2.0, 0, 0, 30], [0, 2, 0, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
+    path = tmp_path / "scan.nii.gz"
+    nib.save(nib.Nifti1Image(smooth((21, 18, 11)), affine), path)
+    return path
+
+
+@pytest.mark.parametrize("how", ["crop", "resize"])
+@pytest.mark.parametrize("size", [(16, 16, 8), (30, 26, 15)])
+def test_every_image_gets_the_size(scan: Path, how, size) -> None:
+    values, geometry = bring_to_size(*read_image(scan), size, how)
+    assert values.shape[1:] == geometry.shape == size
+
+
+@pytest.mark.parametrize("how", ["crop", "resize"])
+def test_the_affine_still_says_where_a_voxel_lies(scan: Path, how) -> None:
+    image, before = read_image(scan)
+    values, after = bring_to_size(image, before, (16, 14, 9), how)
+
+    def centre_of_mass(v: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        weights = v[0] ** 2
+        indices = np.stack(np.meshgrid(*[np.arange(n) for n in weights.shape], indexing="ij"), axis=-1)
+        at = (indices * weights[..., None]).sum(axis=(0, 1, 2)) / weights.sum()
+        return (affine @ [*at, 1])[:3]
+
+    moved = centre_of_mass(values, after.affine) - centre_of_mass(image, before.affine)
+    assert np.abs(moved).max() < 0.2  # mm, of voxels of 2 and 3 mm
+
+
+@pytest.mark.parametrize("how", ["crop", "resize"])
+def test_a_prediction_returns_to_the_files_own_grid(scan: Path, how) -> None:
+    image, before = read_image(scan)
+    values, after = bring_to_size(image, before, (24, 20, 13), how)
+    back, geometry = undo_resampling(values, after)
+    assert geometry.shape == before.shape
+    assert np.abs(back - image)[:, 2:-2, 2:-2, 2:-2].max() < 0.05
+
+
+@pytest.mark.parametrize("how", ["crop", "resize"])
+def test_a_mask_of_a_picture_returns_to_its_pixels(tmp_path: Path, how) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray((255 * np.stack([smooth((40, 30))] * 3, axis=-1)).astype(np.uint8)).save(path)
+    task = Task("segmentation", ("1",), ("image[0]", "image[1]", "image[2]"), 2, ("s",), "mask", ((1,),))
+    config = DataConfig(size=(44, 36), fit=how)
+    sample = load_file({"image": path}, config, task)
+    bright = (sample.image[:1] > 0.5).float().numpy()
+    (written,) = write_prediction(Prediction(sample.geometry, segmentation=bright), task, tmp_path / "out", "p", config)
+    mask = np.asarray(Image.open(written)) > 0
+    assert mask.shape == (40, 30)
+    truth = smooth((40, 30)) > 0.5 * smooth((40, 30)).max()
+    assert (mask & truth).sum() * 2 / (mask.sum() + truth.sum()) > 0.95
+
+
+def test_reference_masks_follow_their_image(tmp_path: Path, scan: Path) -> None:
+    image = nib.load(scan)
+    mask = (image.get_fdata() > 0.5).astype(np.uint8)
+    nib.save(nib.Nifti1Image(mask, image.affine), tmp_path / "mask.nii.gz")
+    rows = "\n".join(f"scan.nii.gz,mask.nii.gz,s{i},a" for i in range(3))
+    (tmp_path / "t.csv").write_text(f"image,mask,subject,site\n{rows}\n")
+    data = open_table(tmp_path / "t.csv", DataConfig(size=(16, 16, 12), intensity="none"))
+    sample = data.load(data.cases[0])
+    assert sample.mask.shape == (1, 16, 16, 12)
+    assert ((sample.image > 0.5).float() - sample.mask).abs().mean() < 0.01
+
+
+def test_a_size_with_too_few_axes_is_refused(scan: Path) -> None:
+    with pytest.raises(DataError, match="names 2 axes, the image has 3"):
+        bring_to_size(*read_image(scan), (16, 16), "crop")
+
+
+def test_a_size_below_one_is_refused() -> None:
+    with pytest.raises((ValueError, ConfigError), match="whole numbers above 0"):
+        DataConfig(size=(0, 5, 5))
