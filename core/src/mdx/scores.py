@@ -58,7 +58,10 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
         _overlays(loaded, cases, table, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
     made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), directory))
-    summary = pd.concat([part for part in made if len(part)], ignore_index=True)
+    made = [part for part in made if len(part)]
+    if not made:
+        raise DataError(f"nothing scores the task '{loaded.task.kind}'", "install a plugin with an evaluator for it")
+    summary = pd.concat(made, ignore_index=True)
     write_json(directory / "summary.json", summary.to_dict(orient="records"))  # last: it says that scoring is complete
 
 

@@ -29,8 +29,8 @@ from mdx.runs.directory import read_json
 from mdx.runs.journal import Journal
 
 TEMPLATES = Path(__file__).parent / "templates"
-PROBE = ("site_probe_accuracy", "site_probe_chance")
-"""Said in a sentence of their own: neither is a score of cases."""
+PROBE = ("_probe_accuracy", "_probe_chance")
+"""Said in a sentence of their own: no case has such a score."""
 LABELS_READ = {
     "never": "No label of a target site was visible in training.",
     "val": "Labels of the target's validation cases were visible in training.",
@@ -87,7 +87,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
             "labels": {},
         }  # fmt: skip
     roles, metric = site_roles(directory), metrics[0]
-    better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if r["metric"] not in PROBE}
+    better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if not r["metric"].endswith(PROBE)}
     task = read_json(directory / "provenance.json").get("task", {})
     kinds: Any = {"case": str, "subject": str, "site": str}
     if task.get("kind") == "classification":

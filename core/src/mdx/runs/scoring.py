@@ -29,7 +29,7 @@ def evaluators_for(task: Task, settings: RunSettings, more: Iterable[Sequence[Ev
     elif task.kind == "regression":
         own = [RegressionEvaluator(task, settings.bootstrap)]
     chosen = own + [evaluator for group in more for evaluator in group]
-    if not any(evaluator.metrics for evaluator in chosen):
+    if not chosen:
         raise DataError(f"nothing scores the task '{task.kind}'", "install a plugin with an evaluator for it")
     return chosen
 
