@@ -85,7 +85,7 @@ def written(folder: Path, kind: str) -> Path:
 def test_the_page_has_the_parts_of_its_task(run: Path) -> None:
     page = (run / "report.html").read_text()
     parts = {
-        "classification": ["Which classes are taken for which", "Calibration", "Kappa", "Auroc", "Features"],
+        "classification": ["Which classes are taken for which", "Calibration", "Kappa", "AUROC", "Features"],
         "regression": ["Predicted against true", "Absolute error", "Features"],
     }
     kind = run.parent.name.rstrip("0123456789")
@@ -115,3 +115,9 @@ def test_the_confusion_counts_every_target_case_once(classified: Path) -> None:
 def test_sites_of_one_role_are_also_shown_together(run: Path) -> None:
     heads = summary_table(run).splitlines()[1]
     assert heads.split()[:3] == ["method", "source", "sites"]
+
+
+def test_sites_with_one_class_are_named_where_kappa_is_not_defined(classified: Path) -> None:
+    text = (classified / "report.html").read_text()
+    kappa = text[text.index("<h3>Kappa</h3>") :].split("<h3>")[1]
+    assert "Not defined at A, B, C." in kappa

@@ -21,6 +21,7 @@ from mdx.report.text import (
     compare_sites,
     interval,
     methods_of,
+    metric_words,
     metrics_shown,
     site_roles,
 )
@@ -72,6 +73,7 @@ def _context(directory: Path) -> dict[str, Any]:
         "timings": [(m.name, _optional(m.directory / "timings.json") or {}) for m in methods],
         "sections": _sections(directory),
         "interval": interval,
+        "words": metric_words,
         "p_text": p_text,
     }  # fmt: skip
 

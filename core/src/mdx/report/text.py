@@ -39,12 +39,14 @@ class Comparison:
     Attributes:
         captions: role and number of subjects of each site.
         rows: (method, summary row of each site); None where a method was not scored at a site.
+        undefined: sites left out because no method has a score there: kappa where all cases are of one class.
     """
 
     metric: str
     sites: list[str]
     captions: list[str]
     rows: list[tuple[Method, list[Row | None]]]
+    undefined: list[str]
 
 
 def methods_of(directory: Path) -> list[Method]:
@@ -72,19 +74,27 @@ def compare_sites(directory: Path, methods: list[Method], metric: str) -> Compar
     named = {role: list(roles.values()).count(role) for role in roles.values() if role}
     pooled = {f"{role} sites": f"role={role}" for role, n in named.items() if n > 1 and len(named) > 1}
     groups = pooled | {site: f"site={site}" for site in roles}
-    measured = {name: g for name, g in groups.items() if any(m.row(metric, g) for m in methods)} or {"all": "all"}
+    rows_of = {name: [m.row(metric, g) for m in methods] for name, g in groups.items()}
+    scored = {name: any(r and r["mean"] is not None for r in found) for name, found in rows_of.items()}
+    measured = {name: g for name, g in groups.items() if scored[name]} or {"all": "all"}
+    undefined = [name for name, found in rows_of.items() if any(found) and not scored[name]]
     rows = [(m, [m.row(metric, group) for group in measured.values()]) for m in methods]
     captions = []
     for name, column in zip(measured, zip(*(found for _, found in rows), strict=True), strict=True):
         subjects = max(row["n_subjects"] for row in column if row)
         captions.append(f"{roles[name]}, n={subjects}" if roles.get(name) else f"n={subjects}")
-    return Comparison(metric, list(measured), captions, rows)
+    return Comparison(metric, list(measured), captions, rows, undefined)
 
 
 def metrics_shown(methods: list[Method]) -> list[str]:
     """The main metrics that were measured; the first one there is, where none of them was."""
     measured = list(dict.fromkeys(row["metric"] for row in methods[0].summary)) if methods else []
     return [m for m in MAIN_METRICS if m in measured] or measured[:1]
+
+
+def metric_words(metric: str) -> str:
+    """A metric as it is written in a sentence: ``surface dice``, ``AUROC``."""
+    return metric.upper() if metric in ("auroc", "ece") else metric.replace("_", " ")
 
 
 def interval(row: Row | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdx.evaluation.statistics import goodness, holm, paired_comparison
-from mdx.report.text import Method, Row, interval
+from mdx.report.text import Method, Row, interval, metric_words
 
 ENOUGH_SUBJECTS = 6
 """With fewer, a two-sided Wilcoxon test cannot give p below .05, and a bootstrap interval is too narrow."""
@@ -71,7 +71,8 @@ def headline(
         if not part.is_target or row is None or row["mean"] is None:
             continue
         place = f"Over {part.name}" if len(part.sites) > 1 else f"At {part.name}"
-        text = f"{place}, {own.name} reaches a {metric.replace('_', ' ')} of {interval(row)}"
+        words = metric_words(metric)
+        text = f"{place}, {own.name} reaches {'an' if words[0] in 'aeiouA' else 'a'} {words} of {interval(row)}"
         first = next((t for t in tests if t["part"] == part.name), None)
         text += f", {_verdict(first, better)}." if first else "."
         above = [
