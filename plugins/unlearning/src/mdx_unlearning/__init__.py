@@ -1,0 +1,1 @@
+"""Unlearning scanner bias (Dinsdale, Jenkinson and Namburete, MICCAI 2020)."""

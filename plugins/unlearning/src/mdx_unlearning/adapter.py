@@ -1,0 +1,108 @@
+"""Unlearning: features that predict the label and no longer tell the scanner."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch.nn import functional as F
+
+from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.dataset import Batch, Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx.runs.run import Run
+from mdx_adversarial.samplers import AllDomains, Composed
+from mdx_adversarial.updates import (
+    UnlearningLosses,
+    UnlearningOptimizers,
+    binary_domain_loss,
+    double_softmax,
+    stale_unlearning_step,
+    unlearning_step,
+)
+from mdx_unlearning.cohort import OverlapCohort, TrainingCohort
+from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.training import (
+    check_validation,
+    main_loss,
+    predict,
+    predictor_with_head,
+    pretrain,
+    second_stage,
+    set_label_scale,
+    validate,
+)
+
+DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
+
+
+class Unlearning(Adapter[UnlearningConfig]):
+    """Learn the label, then take the domain out of the features with three alternating updates.
+
+    Regime A (``unlearn_on=all``) unlearns on the training batch itself. Regime B (``overlap``), for cohorts in which
+    label and domain correlate, unlearns on the cases in the range of labels that all domains share; their labels play
+    no part in it. Source: Dinsdale, Jenkinson and Namburete, MICCAI 2020.
+    """
+
+    def build(self, data: Dataset) -> Model:
+        """Encoder, regressor and domain head."""
+        return predictor_with_head(data, self.config, "unlearning")
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Stage 1: label and head. Stage 2: for each batch L_p, then alpha L_d, then beta L_conf."""
+        c = self.config
+        cohort = TrainingCohort(data, c)
+        check_validation(cohort, c)
+        other = OverlapCohort(data, cohort, c) if c.unlearn_on == "overlap" else None
+        if other is not None and other.range is not None:
+            run.note(f"Unlearnt on {len(other.train)} training cases with {cohort.label} in the shared range "
+                     f"{other.range[0]:g} to {other.range[1]:g}.")  # fmt: skip
+        set_label_scale(model, cohort, c)
+        pretrain(model, cohort, run, c)
+        sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
+        optimizers = self._optimizers(model, run)
+        for epoch in second_stage(run, "unlearn", c):
+            model.train()
+            if c.reset_each_epoch:
+                optimizers = self._optimizers(model, run, scratch=True)
+            # both batches of a step have the same numbers of cases of each domain
+            counts = sampler.compositions(cohort.train, run.rng("composition"))
+            mixed = Composed(cohort.domains, counts)
+            batches = run.loader(cohort.train, c.batch_size, sampler=mixed)
+            if other is None:
+                for batch in batches:
+                    self._step(run, model, cohort, optimizers, batch)
+            else:
+                unlabelled = run.loader(other.train, c.batch_size, sampler=mixed)
+                for batch, shared in zip(batches, unlabelled, strict=True):
+                    self._step(run, model, cohort, optimizers, batch, other, shared)
+            validate(epoch, model, cohort, run, c)
+
+    def _optimizers(self, model: Model, run: Run, scratch: bool = False) -> UnlearningOptimizers:
+        c, lr = self.config, self.config.stage2_lr
+        predictor = [*model.encoder.parameters(), *model.regressor.parameters()]
+        return UnlearningOptimizers(
+            task=run.optimizer("task", predictor, lr=lr, scratch=scratch),
+            domain=run.optimizer("domain", model.head.parameters(), lr=c.lr_domain or lr, scratch=scratch),
+            confusion=run.optimizer("confusion", model.encoder.parameters(), lr=c.lr_confusion or lr, scratch=scratch),
+        )  # fmt: skip
+
+    def _step(
+        self, run: Run, model: Model, cohort: TrainingCohort, optimizers: UnlearningOptimizers, batch: Batch,
+        other: OverlapCohort | None = None, shared: Batch | None = None,
+    ) -> UnlearningLosses:  # fmt: skip
+        """One batch: L_p on ``batch``; the domain is unlearnt on ``shared``, or on ``batch`` itself."""
+        c = self.config
+        own = cohort.domains_of(batch)
+        step = partial(
+            stale_unlearning_step if c.features == "stale" else partial(unlearning_step, other=(shared or batch).image),
+            run, optimizers, encode=model.encoder, head=model.head, main=batch.image, alpha=c.alpha, beta=c.beta,
+            reduction=c.reduction, domain_loss=DOMAIN_LOSSES[c.domain_loss],
+            task_loss=lambda f: main_loss(model, f, batch.label(cohort.label), own, len(cohort.domains)),
+        )  # fmt: skip
+        losses = step(domains=own if other is None or shared is None else other.domains_of(shared))
+        run.log(**{f"train/{name}": loss for name, loss in losses._asdict().items()})
+        return losses
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The label in its unit, and the feature."""
+        return predict(sample, model)

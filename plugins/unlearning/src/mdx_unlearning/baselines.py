@@ -1,0 +1,125 @@
+"""What unlearning is compared with: ordinary training, and gradient reversal."""
+
+from __future__ import annotations
+
+import math
+
+from torch.nn import functional as F
+
+from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx.runs.run import Run
+from mdx_adversarial.layers import gradient_reversal
+from mdx_adversarial.samplers import AllDomains
+from mdx_unlearning.cohort import TrainingCohort
+from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.training import (
+    check_validation,
+    main_loss,
+    predict,
+    predictor,
+    predictor_with_head,
+    pretrain,
+    second_stage,
+    set_label_scale,
+    squared_errors,
+    validate,
+)
+
+
+class Normal(Adapter[UnlearningConfig]):
+    """One mean squared error over all cases, whatever their domain (rows ``normal`` and ``standard``)."""
+
+    def build(self, data: Dataset) -> Model:
+        """Encoder and regressor."""
+        return predictor(data, self.config)
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """As many epochs as unlearning has in both stages, at the learning rate of stage 1."""
+        c = self.config
+        cohort = TrainingCohort(data, c)
+        check_validation(cohort, c)
+        set_label_scale(model, cohort, c)
+        parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
+        optimizer = run.optimizer("main", parameters, lr=c.lr)
+        batches = run.loader(cohort.train, c.batch_size, steps=c.steps)
+        for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c)):
+            for epoch in epochs:
+                model.train()
+                for batch in batches:
+                    loss = squared_errors(model, model.encoder(batch.image), batch.label(cohort.label)).mean()
+                    run.step(optimizer, loss, log={"main": loss})
+                validate(epoch, model, cohort, run, c)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The label in its unit, and the feature."""
+        return predict(sample, model)
+
+
+class NormalConditioned(Adapter[UnlearningConfig]):
+    """The main loss of unlearning, a mean over each domain (Eq. 1), and nothing unlearnt."""
+
+    def build(self, data: Dataset) -> Model:
+        """Encoder and regressor."""
+        return predictor(data, self.config)
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """As ``Normal``, with batches that hold every domain."""
+        c = self.config
+        cohort = TrainingCohort(data, c)
+        check_validation(cohort, c)
+        set_label_scale(model, cohort, c)
+        parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
+        optimizer = run.optimizer("main", parameters, lr=c.lr)
+        sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
+        batches = run.loader(cohort.train, c.batch_size, sampler=sampler)
+        for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c)):
+            for epoch in epochs:
+                model.train()
+                for batch in batches:
+                    features, domains = model.encoder(batch.image), cohort.domains_of(batch)
+                    loss = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+                    run.step(optimizer, loss, log={"main": loss})
+                validate(epoch, model, cohort, run, c)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The label in its unit, and the feature."""
+        return predict(sample, model)
+
+
+class DANN(Adapter[UnlearningConfig]):
+    """Gradient reversal: head and encoder are moved at once, in opposite senses. Source: Ganin et al. 2016."""
+
+    def build(self, data: Dataset) -> Model:
+        """Encoder, regressor and domain head."""
+        return predictor_with_head(data, self.config, "dann")
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Stage 1 as unlearning's, then L_p + alpha L_d behind the reversal, whose scale grows from 0 to 1."""
+        c = self.config
+        cohort = TrainingCohort(data, c)
+        check_validation(cohort, c)
+        set_label_scale(model, cohort, c)
+        pretrain(model, cohort, run, c)
+        optimizer = run.optimizer("dann", model.parameters(), lr=c.stage2_lr)
+        sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
+        batches = run.loader(cohort.train, c.batch_size, sampler=sampler)
+        for epoch in second_stage(run, "dann", c):
+            model.train()
+            scale = reversal_scale(epoch.index / (c.epochs - c.pretrain_epochs))
+            for batch in batches:
+                features, domains = model.encoder(batch.image), cohort.domains_of(batch)
+                main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+                domain = F.cross_entropy(model.head(gradient_reversal(features, scale)), domains)
+                run.step(optimizer, main + c.alpha * domain, log={"main": main, "domain": domain})
+            validate(epoch, model, cohort, run, c)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The label in its unit, and the feature."""
+        return predict(sample, model)
+
+
+def reversal_scale(progress: float) -> float:
+    """2 / (1 + exp(-10 p)) - 1 for progress p in [0, 1]. Source: Ganin et al. 2016, Sect. 5.2."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1

@@ -1,0 +1,171 @@
+"""What every method of the paper shares: the networks, the main loss, validation, and stage 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mdx.data.sampling import make_loader
+from mdx.errors import DataError
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx.runs import processes
+from mdx_adversarial.domains import sum_of_domain_means
+from mdx_adversarial.layers import DomainHead
+from mdx_adversarial.probe import probe_accuracy
+from mdx_adversarial.samplers import AllDomains
+from mdx_unlearning.cohort import TrainingCohort
+from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.networks import HIDDEN, Regressor, VGGEncoder
+
+if TYPE_CHECKING:
+    from mdx.runs.run import Run
+    from mdx.runs.stages import Epoch
+
+
+def predictor(data: Dataset, config: UnlearningConfig) -> Model:
+    """``encoder`` and ``regressor`` for the channels and dimensions of the task."""
+    encoder = VGGEncoder(
+        len(data.task.channels), data.task.dims, config.width, config.stages, config.stem_stride, config.feature_size
+    )
+    return Model(encoder=encoder, regressor=Regressor(config.feature_size))
+
+
+def predictor_with_head(data: Dataset, config: UnlearningConfig, method: str) -> Model:
+    """As ``predictor``, with a ``head`` for the domains of the training cases, where there are cases.
+
+    Without cases (a finished run that is loaded) there is no head: prediction needs none. Raises DataError where there
+    is one domain only.
+    """
+    model = predictor(data, config)
+    if len(data):
+        domains = TrainingCohort(data, config).domains
+        domains.require_several(method)
+        head = DomainHead(config.feature_size, len(domains), HIDDEN, config.head_dropout)
+        if config.dropout_of == "cases":
+            head[2] = nn.Dropout1d(config.head_dropout)  # takes (B, features) for one case of B channels
+        model["head"] = head
+    return model
+
+
+def predict(sample: Sample, model: Model) -> Prediction:
+    """The label of a sample in its unit, and its feature as embedding."""
+    image = sample.image[None].to(next(model.parameters()).device)
+    features = model.encoder(image)
+    value = float(model.regressor(features)[0])
+    return Prediction(sample.geometry, value=value, embedding=features[0].float().cpu().numpy())
+
+
+def set_label_scale(model: Model, cohort: TrainingCohort, config: UnlearningConfig) -> None:
+    """Let the regressor start at the mean of the training labels and measure in their SD, if that is asked for."""
+    if config.label_scale == "standardise":
+        labels = np.array(cohort.labels())
+        model.regressor.mean.fill_(float(labels.mean()))
+        model.regressor.scale.fill_(float(labels.std()) or 1.0)
+
+
+def squared_errors(model: Model, features: Tensor, labels: Tensor) -> Tensor:
+    """(B,) squared errors, in units of the regressor's scale."""
+    return ((model.regressor(features) - labels) / model.regressor.scale).square()
+
+
+def main_loss(model: Model, features: Tensor, labels: Tensor, domains: Tensor, count: int) -> Tensor:
+    """L_p, Eq. 1: the sum over domains of the mean squared error within each."""
+    return sum_of_domain_means(squared_errors(model, features, labels), domains, count)
+
+
+def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
+    """Stage 1: L_p + alpha L_d with one optimiser; L_d reaches the encoder only with ``stage1_domain_grad=joint``.
+
+    An equal stage of another run (naive unlearning and unlearning on the overlap, say) is taken from the cache.
+    """
+    networks = [model.encoder, model.regressor, model.head]
+    optimizer = run.optimizer("pretrain", [p for n in networks for p in n.parameters()], lr=config.lr)
+    sampler = AllDomains(cohort.domains, config.batch_size, config.steps, config.oversampling)
+    batches = run.loader(cohort.train, config.batch_size, sampler=sampler)
+    shared = (cohort.train, cohort.val, *stage1_settings(config))
+    for epoch in run.epochs("pretrain", config.pretrain_epochs, shared=shared):
+        model.train()
+        for batch in batches:
+            domains = cohort.domains_of(batch)
+            features = model.encoder(batch.image)
+            main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+            seen = features if config.stage1_domain_grad == "joint" else features.detach()
+            domain = F.cross_entropy(model.head(seen), domains)
+            run.step(optimizer, main + config.alpha * domain, log={"main": main, "domain": domain})
+        validate(epoch, model, cohort, run, config)
+
+
+def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
+    """The settings, besides data and networks, that stage 1 depends on."""
+    c = config
+    return (
+        c.nuisance, c.nuisance_bins, c.alpha, c.stage1_domain_grad, c.oversampling, c.batch_size, c.steps, c.lr,
+        c.label_scale, c.probe_every,
+    )  # fmt: skip
+
+
+def second_stage(run: Run, stage: str, config: UnlearningConfig) -> Iterator[Epoch]:
+    """The epochs after stage 1; the best weights by validation's main loss are kept, or the last ones."""
+    count = config.epochs - config.pretrain_epochs
+    if config.select == "last":
+        return run.epochs(stage, count)
+    return run.epochs(stage, count, monitor="val/main", patience=config.stage2_patience)
+
+
+def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
+    """Raises DataError if the best weights are to be chosen and there is no case to choose by."""
+    if config.select == "best" and not len(cohort.val):
+        raise DataError(
+            "there is no labelled validation case to choose the best weights by",
+            "raise data.val_fraction, or keep the last weights with --set select=last",
+        )
+
+
+def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
+    """Log ``val/main`` (L_p), ``val/absolute_error`` and, every ``probe_every`` epochs, a fresh site probe's accuracy.
+
+    L_p alone cannot show whether anything is unlearnt, and neither can the head that is trained along. The probe is
+    trained on training features and scored on validation features. Leaves the networks in eval mode.
+    """
+    if not len(cohort.val):
+        return
+    # running statistics are each process's own until the epoch ends, and all must monitor the same value
+    processes.broadcast_buffers(model, run.world)
+    features, labels, domains = encode_cases(model, cohort, cohort.val, config)
+    errors = squared_errors(model, features, labels)
+    loss = sum_of_domain_means(errors, domains, len(cohort.domains))
+    absolute = errors.sqrt().mean() * model.regressor.scale
+    epoch.log(val={"main": loss, "absolute_error": absolute})
+    if config.probe_every and (epoch.index + 1) % config.probe_every == 0 and len(cohort.domains) > 1:
+        seen, _, known = encode_cases(model, cohort, cohort.train, config)
+        names = cohort.domains.names
+        accuracy, chance = probe_accuracy(
+            seen.cpu().numpy(), [names[i] for i in known], features.cpu().numpy(), [names[i] for i in domains],
+            seed=epoch.index,
+        )  # fmt: skip
+        epoch.log(val={"site_probe": accuracy, "site_probe_chance": chance})
+
+
+@torch.no_grad()
+def encode_cases(
+    model: Model, cohort: TrainingCohort, data: Dataset, config: UnlearningConfig
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (n, d), labels (n,) and domains (n,) of cases, in eval mode.
+
+    Every process of a run encodes all of them, so that all monitor the same value.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for batch in make_loader(data, config.batch_size, shuffle=False, seed=0):
+        batch = batch.to(device)
+        parts.append((model.encoder(batch.image).float(), batch.label(cohort.label), cohort.domains_of(batch)))
+    features, labels, domains = (torch.cat(each) for each in zip(*parts, strict=True))
+    return features, labels, domains

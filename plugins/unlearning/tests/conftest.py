@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mdx.interfaces.adapter import Adapter
+from mdx.interfaces.dataset import Dataset
+from mdx.runs.run import Run
+from mdx.workflow import hide
+from mdx_unlearning.config import UnlearningConfig
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def three_sites() -> Dataset:
+    """Sites A, B and C with 40, 16 and 16 cases of all ages."""
+    from made_ages import make_ages
+
+    return make_ages({"A": 40, "B": 16, "C": 16})
+
+
+@pytest.fixture
+def confounded() -> Dataset:
+    """Site A aged 40 to 65, site B 55 to 80."""
+    from made_ages import make_ages
+
+    return make_ages({"A": 32, "B": 32}, {"A": (40, 65), "B": (55, 80)})
+
+
+@pytest.fixture
+def fit(tmp_path: Path) -> Callable[..., Run]:
+    """Train an adapter in a fresh folder (or in ``folder``), with labels hidden as core hides them."""
+    from made_ages import SMALL
+
+    count = iter(range(1000))
+
+    def train(
+        kind: type[Adapter[UnlearningConfig]], data: Dataset, folder: Path | None = None, seed: int = 0, **settings: Any
+    ) -> Run:
+        torch.set_num_threads(1)
+        adapter = kind(UnlearningConfig.model_validate({**SMALL, **settings}))
+        where = folder or tmp_path / f"run{next(count)}"
+        where.mkdir(exist_ok=True)
+        torch.manual_seed(seed)
+        run = Run(where, adapter, adapter.build(data), seed=seed)
+        run.journal.stream = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the run
+        adapter.fit(hide(data, "never"), run.model, run)
+        run.finish()
+        return run
+
+    return train

@@ -1,0 +1,189 @@
+"""What a training step of each method costs, against the plain supervised step of the same networks on the same images.
+
+``python tools/bench_training.py`` trains every variant for a few batches of random volumes through its own ``fit``, and
+prints the median time of a batch (loading from memory, all updates) and its ratio to the plain variant's.
+``--full`` takes the papers' image and batch sizes and networks, which wants a GPU; there the peak of the memory is
+printed too. ``--precision bf16-mixed`` is to be compared with ``32-true`` by running both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mdx.config import RunSettings, nested
+from mdx.interfaces.dataset import Case, Dataset, Sample, Task
+from mdx.interfaces.geometry import Geometry
+from mdx.plugins.activation import adapter_types
+from mdx.plugins.discovery import find_plugin
+from mdx.runs.device import make_fabric
+from mdx.runs.run import Run
+from mdx.workflow import hide
+
+SITES = ("A", "B", "C")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """How a plugin is measured.
+
+    Attributes:
+        plain: the variant that is the plain supervised step.
+        kind: of the task.
+        small, full: size of images, cases in a batch, and settings of networks that fit a CPU, and the paper's.
+    """
+
+    plain: str
+    kind: Any
+    small: tuple[tuple[int, ...], int, Mapping[str, Any]]
+    full: tuple[tuple[int, ...], int, Mapping[str, Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+METHODS = {
+    "unlearning": Subject(
+        "normal",
+        "regression",
+        ((48, 56, 48), 16, {"width": 0.25, "stages": 4, "stem_stride": 2}),
+        ((128, 128, 32), 16, {}),
+        {"epochs": 2, "pretrain_epochs": 1, "probe_every": 0, "select": "last"},
+    ),
+}
+
+
+class TimedRun(Run):
+    """A run that notes how long each batch of a training loader took, by stage."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.stage = ""
+        self.batches: dict[str, list[float]] = {}
+
+    def epochs(self, stage: str, count: int, **options: Any) -> Iterator[Any]:
+        """As ``Run.epochs``; says which stage the batches that follow belong to."""
+        for epoch in super().epochs(stage, count, **{**options, "shared": None}):
+            self.stage = stage
+            yield epoch
+
+    def loader(self, *arguments: Any, **options: Any) -> Any:
+        """As ``Run.loader``, with a clock."""
+        return Clocked(super().loader(*arguments, **options), self)
+
+
+class Clocked:
+    """A loader that notes the time from one batch to the next."""
+
+    def __init__(self, inner: Any, run: TimedRun) -> None:
+        self.inner, self.run = inner, run
+
+    def __iter__(self) -> Iterator[Any]:
+        before: float | None = None
+        for batch in self.inner:
+            now = self._now()
+            if before is not None:
+                self.run.batches.setdefault(self.run.stage, []).append(now - before)
+            before = now
+            yield batch
+        if before is not None:
+            self.run.batches.setdefault(self.run.stage, []).append(self._now() - before)
+
+    def _now(self) -> float:
+        if self.run.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def cohort(kind: Any, size: tuple[int, ...], cases_of_site: int = 12) -> Dataset:
+    """Random images of three sites, with every class and label at each."""
+    classes = ("a", "b") if kind == "classification" else ()
+    label = "class" if classes else "age"
+    task = Task(kind, classes, ("image",), len(size), SITES, label=label)
+    cases: list[Case] = []
+    for site in SITES:
+        for i in range(cases_of_site):
+            value = classes[i % 2] if classes else 40.0 + i
+            split = "val" if i >= cases_of_site - 2 else "train"
+            role = "target" if classes and site == "A" else "source"
+            cases.append(Case(f"{site}{i}", f"{site}{i}", site, {"image": Path("none.nii")}, split=split, role=role,
+                              columns={label: value}))  # fmt: skip
+    images = {
+        case.id: torch.randn(1, *size, generator=torch.Generator().manual_seed(k)) for k, case in enumerate(cases)
+    }
+
+    def load(case: Case, visible: bool) -> Sample:
+        truth = classes.index(case.columns[label]) if classes else case.columns[label]
+        hidden = frozenset[str]() if visible else frozenset({label})
+        return Sample(case, images[case.id], Geometry(np.eye(4), size), {label: truth} if visible else {}, hidden)
+
+    return Dataset(task, cases, load)
+
+
+def measure(
+    plugin: str, variant: str, data: Dataset, settings: Mapping[str, Any], options: argparse.Namespace
+) -> tuple[dict[str, float], float]:
+    """Median seconds of a batch in each stage of a variant, and the peak of the device's memory in GB."""
+    found = find_plugin(plugin)
+    assert found.manifest is not None  # find_plugin returns working plugins only
+    row = found.manifest.variants[variant]
+    adapter_type, config_type = adapter_types(found, row)
+    adapter = adapter_type(config_type.model_validate(nested({**settings, **row.values})))
+    fabric = make_fabric(RunSettings.model_validate({"device": options.device, "precision": options.precision}))
+    torch.manual_seed(0)
+    if fabric.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with tempfile.TemporaryDirectory() as folder:
+        model = adapter.build(data)
+        run = TimedRun(Path(folder), adapter, model, fabric=fabric, settings=RunSettings.model_validate(
+            {"precision": options.precision}))  # fmt: skip
+        run.journal.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the run
+        capabilities = found.manifest.capabilities
+        assert capabilities is not None  # methods have them
+        with run.autocast():
+            adapter.fit(hide(data, row.target_labels or capabilities.target_labels), model, run)
+    peak = torch.cuda.max_memory_allocated() / 1e9 if fabric.device.type == "cuda" else 0.0
+    # the first batch of a stage warms caches up
+    return {stage: statistics.median(times[1:] or times) for stage, times in run.batches.items()}, peak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plugins", nargs="*", default=list(METHODS), help=f"of {', '.join(METHODS)}")
+    parser.add_argument("--variants", help="of the plugin, separated by commas; default: all")
+    parser.add_argument("--full", action="store_true", help="the papers' images, batches and networks")
+    parser.add_argument("--steps", type=int, default=8, help="batches of an epoch")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch; one gives steady ratios")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for plugin in options.plugins:
+        subject = METHODS[plugin]
+        size, batch, network = subject.full if options.full else subject.small
+        settings = {**subject.settings, **network, "batch_size": batch, "steps": options.steps}
+        data = cohort(subject.kind, size)
+        manifest = find_plugin(plugin).manifest
+        assert manifest is not None  # find_plugin returns working plugins only
+        names = options.variants.split(",") if options.variants else list(manifest.variants)
+        print(f"{plugin}: batches of {batch} x {'x'.join(map(str, size))}, {options.device}, {options.precision}")
+        measured = {
+            name: measure(plugin, name, data, settings, options) for name in dict.fromkeys([subject.plain, *names])
+        }
+        plain = min(measured[subject.plain][0].values())
+        for name, (stages, peak) in measured.items():
+            for stage, seconds in stages.items():
+                memory = f"  peak {peak:.1f} GB" if peak else ""
+                print(f"  {name:<24}{stage:<10}{seconds * 1e3:9.1f} ms  ratio {seconds / plain:5.2f}{memory}")
+
+
+if __name__ == "__main__":
+    main()
