@@ -1,0 +1,1 @@
+"""Learn to Ignore: domain adaptation for multi-site MRI analysis (Wolleb et al., MICCAI 2022)."""

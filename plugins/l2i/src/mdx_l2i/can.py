@@ -1,0 +1,173 @@
+"""Contrastive adaptation: source classes and clusters of the unlabelled target are brought together.
+
+Source: Kang et al. 2019 (CAN). It reads no label of the target.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mdx.errors import DataError
+from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.dataset import Batch, Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx.runs.run import Run
+from mdx_adversarial.losses import contrastive_domain_discrepancy
+from mdx_l2i.baselines import refuse_parts
+from mdx_l2i.cohort import Cohort, labelled
+from mdx_l2i.config import L2IConfig
+from mdx_l2i.networks import make_classifier_model
+from mdx_l2i.training import begin, encode_cases, epochs, loader_of, make_adam, predict, validate
+
+MOST_ROUNDS = 100
+"""Rounds of k-means; it has long settled by then."""
+
+
+class CAN(Adapter[L2IConfig]):
+    """Cross-entropy on the source, and the contrastive discrepancy between source classes and target clusters."""
+
+    def build(self, data: Dataset) -> Model:
+        """Encoder and classifier."""
+        return make_classifier_model(data, self.config)
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Cluster the target at the start of each epoch; the best epoch is that of the source's validation loss."""
+        c = self.config
+        refuse_parts(c, "can")
+        cohort = SourceCohort(data, c)
+        begin(model, cohort, c)
+        optimizer = make_adam(run, model, c)
+        batches = loader_of(run, cohort, cohort.train, c.batch_size)
+        n, name = len(data.task.classes), data.task.label
+        for epoch in epochs(run, c):
+            source, truth = encode_cases(model, cohort.train, c)
+            target, _ = encode_cases(model, cohort.unlabelled, c, labels=False)
+            clusters = cluster(target, class_means(source, truth, n), c.cluster_radius, c.cluster_least)
+            drawn = SameClasses(truth.cpu().numpy(), clusters, c.batch_size)
+            model.train()
+            for batch, pair in zip(batches, paired(run, cohort, drawn), strict=False):
+                with run.autocast():
+                    logits = model.classifier(model.encoder(batch.image)).float()
+                    cls = F.cross_entropy(logits, batch.label(name))
+                    cdd = torch.zeros_like(cls)
+                    if pair is not None:
+                        of_source, of_target = (model.encoder(part.image) for part in pair)
+                        cdd = contrastive_domain_discrepancy(of_source, of_target, drawn.counts, drawn.counts)[0]
+                run.step(optimizer, cls + c.cdd_weight * cdd, log={"cls": cls, "cdd": cdd})
+            epoch.log(**{"train/classes_kept": float(len(clusters.kept))})
+            validate(epoch, model, cohort.val, c)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """Class probabilities and the latent vector."""
+        return predict(sample, model)
+
+
+class SourceCohort(Cohort):
+    """As ``Cohort``, of labelled source cases alone, with the target's training cases without labels.
+
+    Attributes:
+        unlabelled: training cases of the target; their labels are hidden here whatever the run allows.
+
+    Raises DataError if the source lacks a class, or if there is no target.
+    """
+
+    def __init__(self, data: Dataset, config: L2IConfig) -> None:
+        super().__init__(data, config)
+        self.train = labelled(data.where(split="train", role="source"))
+        self.val = labelled(data.where(split="val", role="source"))
+        self.unlabelled = data.where(split="train", role="target").without_labels()
+        self.require_every_class(self.train, "source training cases")
+        if not len(self.unlabelled):
+            raise DataError("there is no target training case to cluster", "name the target with --set target=SITE")
+
+
+class Clusters(NamedTuple):
+    """What a clustering of the target found.
+
+    Attributes:
+        members: class -> positions of the target cases that are surely of it; classes with too few are absent.
+        assigned: (T,) class of every target case, sure or not.
+    """
+
+    members: dict[int, np.ndarray]
+    assigned: np.ndarray
+
+    @property
+    def kept(self) -> list[int]:
+        """The classes with enough members, sorted."""
+        return sorted(self.members)
+
+
+def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """(n, m) means of unit features (B, m) of each class, of unit length."""
+    member = F.one_hot(labels, classes).to(features.dtype)
+    return F.normalize(member.T @ features, dim=1)
+
+
+def cluster(target: Tensor, start: Tensor, radius: float, least: int) -> Clusters:
+    """Spherical k-means of unit features (T, m) from the centres ``start`` (n, m), one cluster a class.
+
+    Clusters are named after the start centres that they are nearest to as a whole (Hungarian method). Cases farther
+    than ``radius`` from their cluster, as (1 - cos) / 2, are no members, nor are those of classes with fewer than
+    ``least``. Source: Kang et al. 2019, Sect. 3.4.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    centers, before = start, None
+    for _ in range(MOST_ROUNDS):
+        nearest = (target @ centers.T).argmax(dim=1)
+        if before is not None and torch.equal(nearest, before):
+            break
+        before = nearest
+        found = class_means(target, nearest, len(start))
+        empty = found.norm(dim=1, keepdim=True) < 0.5  # an empty cluster keeps its place
+        centers = torch.where(empty, centers, found)
+    similarity = target @ centers.T
+    names = np.zeros(len(start), dtype=int)
+    clusters, classes = linear_sum_assignment(-(centers @ start.T).cpu().numpy())
+    names[clusters] = classes
+    assigned = names[similarity.argmax(dim=1).cpu().numpy()]
+    near = ((1 - similarity.max(dim=1).values) / 2 <= radius).cpu().numpy()
+    members = {k: np.flatnonzero(near & (assigned == k)) for k in range(len(start))}
+    return Clusters({k: at for k, at in members.items() if len(at) >= least}, assigned)
+
+
+class SameClasses:
+    """Draws batches of equal numbers of each kept class, sorted by class, from source and target.
+
+    Attributes:
+        counts: cases of each kept class in a batch; size: their sum, 0 if no class is kept.
+    """
+
+    def __init__(self, truth: np.ndarray, clusters: Clusters, batch_size: int) -> None:
+        self.clusters, self.truth = clusters, truth
+        each = max(batch_size // max(len(clusters.kept), 1), 1)
+        self.counts = [each] * len(clusters.kept)
+        self.size = sum(self.counts)
+
+    def of_source(self, data: Dataset, rng: np.random.Generator) -> Iterator[int]:
+        """Positions of source cases by their true class, one batch."""
+        return self._draw([np.flatnonzero(self.truth == k) for k in self.clusters.kept], rng)
+
+    def of_target(self, data: Dataset, rng: np.random.Generator) -> Iterator[int]:
+        """Positions of target cases by their cluster, one batch."""
+        return self._draw([self.clusters.members[k] for k in self.clusters.kept], rng)
+
+    def _draw(self, groups: list[np.ndarray], rng: np.random.Generator) -> Iterator[int]:
+        for group, count in zip(groups, self.counts, strict=True):
+            yield from (int(i) for i in rng.choice(group, count, replace=len(group) < count))
+
+
+def paired(run: Run, cohort: SourceCohort, drawn: SameClasses) -> Iterator[tuple[Batch, Batch] | None]:
+    """A source and a target batch of the same classes for each step; None where no class is kept."""
+    if not drawn.size:
+        return itertools.repeat(None)
+    source = loader_of(run, cohort, cohort.train, drawn.size, drawn.of_source)
+    return zip(source, loader_of(run, cohort, cohort.unlabelled, drawn.size, drawn.of_target), strict=True)

@@ -1,0 +1,162 @@
+"""What every row of the table shares: the start, the optimiser, gradients in parts, validation, prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from mdx.data.sampling import make_loader
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Batch, Dataset, Sample
+from mdx.interfaces.model import Model
+from mdx_l2i.augmentation import Augmented
+from mdx_l2i.cohort import Cohort
+from mdx_l2i.config import L2IConfig
+from mdx_l2i.networks import SmallCNN
+
+if TYPE_CHECKING:
+    from mdx.runs.loader import Loader
+    from mdx.runs.run import Run
+    from mdx.runs.stages import Epoch
+
+Losses = Mapping[str, Tensor]
+"""Named terms of a loss; ``total`` is what is minimised."""
+
+
+def begin(model: Model, cohort: Cohort, config: L2IConfig) -> None:
+    """Check that the best epoch can be chosen, and freeze the small CNN's statistics if that is asked for.
+
+    Statistics are of the untrained network on the training cases as they are, no labels needed; every process takes
+    them from all cases.
+    """
+    cohort.require_validation()
+    backbone = model.encoder.backbone
+    if config.standardise_pooled and isinstance(backbone, SmallCNN):
+        model.eval()
+        device = next(model.parameters()).device
+        with torch.no_grad():
+            batches = make_loader(cohort.train, config.batch_size, shuffle=False, seed=0)
+            backbone.freeze(torch.cat([backbone.pooled(batch.image.to(device)) for batch in batches]))
+
+
+def make_adam(
+    run: Run, model: Model, config: L2IConfig, more: Sequence[nn.Module] = (), name: str = "main"
+) -> Optimizer:
+    """Adam as in the paper: centres, where they are learnt, first and at their own rate; then encoder and classifier.
+
+    ``lr_classifier`` gives the classifier a third group. ``more`` networks join the encoder.
+    """
+    centers = list(model.centers.parameters()) if "centers" in model else []
+    encoder = [p for network in (model.encoder, *more) for p in network.parameters()]
+    classifier = list(model.classifier.parameters())
+    groups: list[dict[str, object]] = [{"params": centers, "lr": config.lr_centers}] if centers else []
+    if config.lr_classifier is None:
+        groups.append({"params": [*encoder, *classifier], "lr": config.lr})
+    else:
+        groups += [{"params": encoder, "lr": config.lr}, {"params": classifier, "lr": config.lr_classifier}]
+    return run.optimizer(name, groups, "adam", betas=(0.9, 0.999), weight_decay=config.weight_decay)
+
+
+def mixed_batches(run: Run, cohort: Cohort, sampler: Callable[..., Iterator[int]] | None = None) -> Loader:
+    """The batches of an epoch, drawn uniformly from all training cases unless a sampler says how."""
+    return loader_of(run, cohort, cohort.train, cohort.config.batch_size, sampler)
+
+
+def loader_of(
+    run: Run, cohort: Cohort, data: Dataset, batch_size: int, sampler: Callable[..., Iterator[int]] | None = None
+) -> Loader:
+    """Batches of ``data``, as many as an epoch has steps, augmented if that is asked for."""
+    view = Augmented() if cohort.config.augmentation else None
+    return run.loader(data, batch_size, view=view, sampler=sampler, steps=cohort.steps)
+
+
+def epochs(run: Run, config: L2IConfig, stage: str = "train", count: int | None = None) -> Iterator[Epoch]:
+    """The epochs of a stage; the weights of the lowest validation loss are kept, or the last ones."""
+    count = config.epochs if count is None else count
+    if config.select == "last":
+        return run.epochs(stage, count)
+    return run.epochs(stage, count, monitor="val/monitored", patience=config.patience)
+
+
+def step_in_parts(
+    run: Run, optimizer: Optimizer, config: L2IConfig, *batches: tuple[Batch, Callable[[Batch], Losses]]
+) -> None:
+    """One step on the sum of losses that are means over their batches, ``micro_batch`` cases in memory at once.
+
+    A part counts as its share of the batch, so gradients add up to those of the whole: nothing in these networks looks
+    across cases.
+    """
+    sums: dict[str, Tensor] = {}
+    for whole, losses_of in batches:
+        size = config.micro_batch or len(whole)
+        for first in range(0, len(whole), size):
+            part = part_of(whole, slice(first, first + size))
+            share = len(part) / len(whole)
+            with run.autocast():
+                terms = losses_of(part)
+            run.backward(terms["total"] * share, optimizer)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * share
+    run.step(optimizer, log=sums)
+
+
+def part_of(batch: Batch, chosen: slice) -> Batch:
+    """The chosen items of a batch."""
+    return Batch(
+        image=batch.image[chosen],
+        case_ids=batch.case_ids[chosen],
+        sites=batch.sites[chosen],
+        subjects=batch.subjects[chosen],
+        labels={name: values[chosen] for name, values in batch.labels.items()},
+        labelled=batch.labelled[chosen],
+    )
+
+
+@torch.no_grad()
+def encode_cases(model: Model, data: Dataset, config: L2IConfig, labels: bool = True) -> tuple[Tensor, Tensor]:
+    """Features (n, m) and classes (n,) of cases in eval mode; classes are all 0 where labels are not asked for.
+
+    Every process of a run encodes all of them, so that all monitor the same value.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    size = min(config.batch_size, config.micro_batch or config.batch_size)
+    features, classes = [], []
+    for batch in make_loader(data, size, shuffle=False, seed=0):
+        features.append(model.encoder(batch.image.to(device)))
+        truth = batch.label(data.task.label) if labels else torch.zeros(len(batch), dtype=torch.int64)
+        classes.append(truth.to(device))
+    return torch.cat(features), torch.cat(classes)
+
+
+def validate(
+    epoch: Epoch, model: Model, data: Dataset, config: L2IConfig,
+    more: Callable[[Tensor, Tensor], Mapping[str, Tensor]] | None = None,
+) -> None:  # fmt: skip
+    """Log ``val/cls`` (cross-entropy), ``val/accuracy``, ``more`` losses, and ``val/monitored``, by which is chosen.
+
+    With ``more``, ``val/total`` and ``val/cen+latent`` are among them and ``monitor`` says which is watched. Leaves the
+    networks in eval mode.
+    """
+    if not len(data):
+        return
+    features, labels = encode_cases(model, data, config)
+    with torch.no_grad():
+        logits = model.classifier(features)
+        found = {"cls": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}
+        if more is not None:
+            found |= more(features, labels)
+    watched = found[config.monitor if more is not None else "cls"]
+    epoch.log(val={**found, "monitored": watched})
+
+
+def predict(sample: Sample, model: Model) -> Prediction:
+    """Class probabilities and the latent vector."""
+    features = model.encoder(sample.image[None].to(next(model.parameters()).device))
+    probabilities = model.classifier(features).float().softmax(dim=1)[0]
+    return Prediction(sample.geometry, classes=probabilities.cpu().numpy(), embedding=features[0].cpu().numpy())

@@ -1,0 +1,68 @@
+"""What mdx.toml promises: every published number has a row that is run, every variant an adapter and settings."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import mdx_l2i
+from mdx.data.config import DataConfig
+from mdx.planning import make_plan
+from mdx.plugins.activation import adapter_types
+from mdx.plugins.discovery import find_plugin
+from mdx.plugins.manifest import read_manifest
+
+FOLDER = Path(mdx_l2i.__file__).parent
+MANIFEST = read_manifest(FOLDER / "mdx.toml")
+COUNTS = FOLDER / "tables" / "datasets.csv"
+
+
+def published() -> list[dict[str, str]]:
+    with (FOLDER / "tables" / "table1.csv").open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_all_69_published_numbers_have_a_row_and_a_metric_that_are_run() -> None:
+    table, numbers = MANIFEST.tables["table1"], published()
+    assert len(numbers) == 69
+    assert {n["row"] for n in numbers} == set(table.keys["row"])
+    assert {n["training_set"] for n in numbers} == set(table.keys["training_set"])
+    assert {n["metric"] for n in numbers} == set(table.metrics)
+    assert all(key.published_only is None for keys in table.keys.values() for key in keys.values())
+
+
+def test_every_variant_can_be_planned_and_can_alone_reads_no_target_label() -> None:
+    for name in MANIFEST.variants:
+        plan = make_plan("l2i", variant=name, preset="demo", device="cpu")
+        assert plan.target_labels == ("never" if name == "can" else "train")
+        adapter_types(find_plugin("l2i"), plan.variant)
+
+
+def test_the_variants_are_the_rows_of_the_paper() -> None:
+    def settings(name: str) -> tuple[object, ...]:
+        method = make_plan("l2i", variant=name, preset="paper", data=["csv:x.csv"], device="cpu").settings.method
+        return method.centers, method.margin, method.radius, method.sampling, method.weighting
+
+    assert settings("l2i") == ("learned", 1.9, 0.1, "uniform", "none")
+    assert settings("l2i_fixed") == ("fixed", 1.9, 0.1, "uniform", "none")
+    assert settings("l2i_no_margin") == ("learned", 2.0, 0.0, "uniform", "none")
+    assert settings("class_aware") == ("learned", 1.9, 0.1, "cells", "none")
+    assert settings("weighted") == ("learned", 1.9, 0.1, "uniform", "cells")
+
+
+def test_the_papers_preset_has_its_input_and_the_defaults_its_settings() -> None:
+    plan = make_plan("l2i", preset="paper", data=["csv:x.csv"], device="cpu").settings
+    assert isinstance(plan.data, DataConfig)
+    assert (plan.data.size, plan.data.lower, plan.data.upper) == ((124, 120, 172), 2, 98)
+    method = plan.method
+    assert (method.batch_size, method.latent, method.lambda_latent, method.lambda_cen) == (10, 128, 1, 100)
+    assert (method.patience, method.monitor, method.weight_decay) == (20, "total", 5e-5)
+    assert (method.cdd_weight, method.temperature) == (0.3, 0.07)
+
+
+def test_the_published_training_set_has_71_target_cases_of_843() -> None:
+    with COUNTS.open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    n = {row["row"]: int(row["train_healthy"] or 0) + int(row["train_ms"] or 0) for row in rows}
+    assert n["study1"] == 71
+    assert sum(n.values()) == 843
