@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ class Anatomy:
 
     Attributes:
         fractions: (5, X, Y, Z) float32 volume fractions in the order of ``COMPARTMENTS``; the rest of a voxel is air.
+            Further maps that move with the tissues may follow (see ``with_maps``).
         affine: (4, 4) voxel to millimetre matrix, RAS, ICBM152 space.
     """
 
@@ -40,6 +42,10 @@ class Anatomy:
     def size_mm(self) -> float:
         """Edge of a voxel in millimetres."""
         return float(self.affine[0, 0])
+
+    def with_maps(self, *maps: np.ndarray) -> Anatomy:
+        """The same head, with further maps (X, Y, Z) that are deformed and sampled as its tissues are."""
+        return Anatomy(np.concatenate([self.fractions, np.stack(maps)]).astype(np.float32), self.affine)
 
 
 def grid(size_mm: float) -> tuple[tuple[int, int, int], np.ndarray]:
@@ -70,6 +76,16 @@ def prepare_anatomy(size_mm: float) -> Anatomy:
     Cerebrospinal fluid is the filled brain mask minus grey and white matter. Fractions are raised to the power 1.5 and
     normalised, because an average brain has blurred folds.
     """
+    tissues, brain, affine = icbm152_tissues()
+    outside_mm = np.asarray(ndimage.distance_transform_edt(~brain), dtype=np.float32)
+    bone = (outside_mm > 0) & (outside_mm <= BONE_MM)
+    scalp = (outside_mm > BONE_MM) & (outside_mm <= SCALP_MM)
+    maps = [*tissues, bone.astype(np.float32), scalp.astype(np.float32)]
+    return Anatomy(to_grid(maps, affine, size_mm), grid(size_mm)[1])
+
+
+def icbm152_tissues() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """White matter, grey matter and fluid at 1 mm as fractions (3, X, Y, Z), the brain as bool, and the affine."""
     t1, gm, wm, affine = _icbm152()
     below = int(SCALP_MM) + 2  # the template ends where the brain does
     t1, gm, wm = (np.pad(volume, ((0, 0), (0, 0), (below, 0))) for volume in (t1, gm, wm))
@@ -77,18 +93,19 @@ def prepare_anatomy(size_mm: float) -> Anatomy:
     brain = np.asarray(ndimage.binary_fill_holes(t1 > 0), dtype=bool)
     tissues = np.stack([wm, gm, np.clip(1 - wm - gm, 0, None)]) ** SHARPENING
     tissues *= brain / np.maximum(tissues.sum(axis=0), 1e-6)
-    outside_mm = np.asarray(ndimage.distance_transform_edt(~brain), dtype=np.float32)
-    bone = (outside_mm > 0) & (outside_mm <= BONE_MM)
-    scalp = (outside_mm > BONE_MM) & (outside_mm <= SCALP_MM)
-    maps = [*tissues, bone.astype(np.float32), scalp.astype(np.float32)]
+    return tissues, brain, affine
+
+
+def to_grid(maps: Sequence[np.ndarray], affine: np.ndarray, size_mm: float) -> np.ndarray:
+    """Maps (X, Y, Z) at 1 mm with ``affine``, averaged into the voxels of ``grid(size_mm)``: (n, *shape) float32."""
     shape, target = grid(size_mm)
     to_source = np.linalg.inv(affine) @ target
     width = max(1, round(size_mm))
-    fractions = np.empty((len(maps), *shape), dtype=np.float32)
+    averages = np.empty((len(maps), *shape), dtype=np.float32)
     for index, volume in enumerate(maps):
         averaged = ndimage.uniform_filter(volume.astype(np.float32), width)
-        ndimage.affine_transform(averaged, to_source, output_shape=shape, output=fractions[index], order=1)
-    return Anatomy(fractions, target)
+        ndimage.affine_transform(averaged, to_source, output_shape=shape, output=averages[index], order=1)
+    return averages
 
 
 def _icbm152() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from mdx_sim.anatomy import HEAD_CENTRE_MM, Anatomy
-from mdx_sim.imaging import acquire, store, store_mask
+from mdx_sim.anatomy import Anatomy, load_anatomy
+from mdx_sim.imaging import acquire, label_map, store, store_mask
 from mdx_sim.options import BrainOptions
 from mdx_sim.physics import site_tissues
-from mdx_sim.scanners import Scanner, scanner_of
-from mdx_sim.subjects import named_rng, repositioning, sample_head, smooth_noise, subject_displacement
+from mdx_sim.scanners import scanner_of
+from mdx_sim.shifts import SEVERITIES
+from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-DISTORTION_SIGMA_MM = 40.0
+VERSION = 1
+"""Raised whenever the same options give other voxels; part of a cohort's name."""
+LOADS = (load_anatomy,)
+"""What every visit needs, made once for each size of voxel."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def visits(options: BrainOptions) -> list[Visit]:
     ]
 
 
-def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> None:
+def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
     """Write image and mask of a visit into ``folder``."""
     scanner = scanner_of(visit.site, visit.severity)
     displacement = subject_displacement(named_rng(visit.seed, "subject", visit.subject), anatomy)
@@ -59,39 +61,17 @@ def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> None:
     image = acquire(fractions, affine, scanner, tissues, rng)
     store(folder / visit.image, image, affine, scanner, visit.registered)
     store_mask(folder / visit.mask, label_map(fractions, visit.labels), affine, scanner, visit.registered)
+    return {}
 
 
-def lie_in_scanner(
-    displacement: np.ndarray, anatomy: Anatomy, scanner: Scanner, registered: bool, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tissue fractions (5, X, Y, Z) on the grid of the visit, and that grid's affine.
-
-    Registered visits lie on the template's grid; else the head has moved and the grid may be oblique. The gradient's
-    non-linearity bends image and truth alike.
-    """
-    affine, motion = anatomy.affine, np.eye(4)
-    if not registered:
-        motion = repositioning(rng)
-        affine = turned(affine, scanner.oblique_deg)
-    shape = displacement.shape[1:]
-    bend = np.stack([smooth_noise(rng, shape, DISTORTION_SIGMA_MM / anatomy.size_mm) for _ in range(3)])
-    offset = displacement + scanner.distortion_mm * bend
-    return sample_head(anatomy, offset, motion @ affine), affine
-
-
-def turned(affine: np.ndarray, angle_deg: float) -> np.ndarray:
-    """``affine`` turned about the left-right axis through the centre of the brain."""
-    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-    turn = np.eye(4)
-    turn[1:3, 1:3] = [[cosine, -sine], [sine, cosine]]
-    turn[:3, 3] = np.array(HEAD_CENTRE_MM) - turn[:3, :3] @ np.array(HEAD_CENTRE_MM)
-    return turn @ affine
-
-
-def label_map(fractions: np.ndarray, labels: str) -> np.ndarray:
-    """The truth, (X, Y, Z) uint8: brain where at least half of a voxel is brain, tissue by the largest fraction."""
-    white, grey, fluid = fractions[:3]
-    brain = (white + grey + fluid) >= 0.5
-    if labels == "brain":
-        return brain.astype(np.uint8)
-    return (brain * (1 + np.argmax(np.stack([grey, white, fluid]), axis=0))).astype(np.uint8)
+def row(visit: Visit, options: BrainOptions) -> dict[str, object]:
+    """What the table says of a visit. The first site is the source, the others are targets."""
+    return {
+        "image": visit.image,
+        "mask": visit.mask,
+        "subject": visit.subject,
+        "site": visit.site,
+        "role": "source" if visit.site == options.sites[0] else "target",
+        "scanner": scanner_of(visit.site).title,
+        "severity": f"{SEVERITIES.get(visit.site, visit.severity):.3g}",
+    }

@@ -12,20 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mdx.cache import cache_dir
 from mdx.errors import ResourceError
 from mdx_sim import anatomy, worker
-from mdx_sim.brain import Visit, visits
-from mdx_sim.options import BrainOptions
-from mdx_sim.scanners import scanner_of
-from mdx_sim.shifts import SEVERITIES
-
-VERSION = 1
-"""Raised whenever the same options give other voxels; part of a cohort's name."""
+from mdx_sim.designs import DESIGNS
+from mdx_sim.options import SimOptions
 
 NOTES = (
     "The images are simulated (mdx-sim): a number from them is no evidence of performance at a real site.",
@@ -34,15 +29,16 @@ NOTES = (
 STALE_SECONDS = 24 * 3600.0
 
 
-def cohort(options: BrainOptions) -> Path:
+def cohort(options: SimOptions) -> Path:
     """The folder of the cohort, made now if it does not exist: ``cohort.csv``, images, masks, ``notes.json``.
 
     A cohort is built in a folder beside its own and renamed when whole, so that an interrupted generation is never
     used and two processes do not meet. Raises ResourceError if it cannot be made.
     """
-    content = json.dumps([VERSION, anatomy.VERSION, "brain", options.model_dump(mode="json")], sort_keys=True)
+    version = DESIGNS[options.design].VERSION
+    content = json.dumps([version, anatomy.VERSION, options.design, options.model_dump(mode="json")], sort_keys=True)
     root = cache_dir("sim")
-    folder = root / f"brain_{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    folder = root / f"{options.design}_{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     if (folder / "cohort.csv").is_file():
         return folder
     _remove_abandoned(root)
@@ -68,22 +64,27 @@ def _remove_abandoned(root: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(options: BrainOptions, folder: Path) -> None:
+def _build(options: SimOptions, folder: Path) -> None:
     (folder / "images").mkdir()
     (folder / "masks").mkdir()
-    plan = visits(options)
+    name, design = f"sim:{options.design}", DESIGNS[options.design]
+    plan = design.visits(options)
     (folder / worker.PLAN).write_text(
-        json.dumps({"size_mm": options.size_mm, "visits": [asdict(visit) for visit in plan]})
+        json.dumps({"design": options.design, "size_mm": options.size_mm, "visits": [asdict(visit) for visit in plan]})
     )
-    show = _Progress(len(plan), f"simulating sim:brain, {len(plan)} scans at {options.size_mm:g} mm")
+    truths: dict[int, dict[str, object]] = {}
+    show = _Progress(len(plan), f"simulating {name}, {len(plan)} visits at {options.size_mm:g} mm")
     with show:
-        anatomy.load_anatomy(options.size_mm)  # once, before the workers ask for it
-        for done, _ in enumerate(_work(folder, len(plan)), start=1):
+        for load in design.LOADS:  # once, before the workers ask for it
+            load(options.size_mm)
+        for done, line in enumerate(_work(folder, len(plan)), start=1):
+            index, truths[index] = json.loads(line)
             show.update(done)
     (folder / worker.PLAN).unlink()
     (folder / "notes.json").write_text(json.dumps(NOTES, indent=1) + "\n")
-    (folder / "README.md").write_text(f"# sim:brain\n\n{NOTES[0]}\n\n{NOTES[1]}\n\nOptions: `{options!r}`\n")
-    _write_table(folder / "cohort.csv", options, plan)
+    (folder / "README.md").write_text(f"# {name}\n\n{NOTES[0]}\n\n{NOTES[1]}\n\nOptions: `{options!r}`\n")
+    rows = [{**design.row(visit, options), **truths[index]} for index, visit in enumerate(plan)]
+    _write_table(folder / "cohort.csv", rows)
 
 
 def _work(folder: Path, count: int) -> Iterator[str]:
@@ -122,16 +123,11 @@ def _cannot_make(cause: str) -> ResourceError:
     )
 
 
-def _write_table(path: Path, options: BrainOptions, plan: Iterable[Visit]) -> None:
-    """One row a visit. The first site is the source, the others are targets, unless a run says otherwise."""
+def _write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     with path.open("w", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow(("image", "mask", "subject", "site", "role", "scanner", "severity"))
-        for visit in plan:
-            severity = SEVERITIES.get(visit.site, visit.severity)
-            role = "source" if visit.site == options.sites[0] else "target"
-            title = scanner_of(visit.site).title
-            table.writerow((visit.image, visit.mask, visit.subject, visit.site, role, title, f"{severity:.3g}"))
+        table = csv.DictWriter(stream, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
 
 
 class _Progress:

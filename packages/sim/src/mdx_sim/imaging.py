@@ -8,12 +8,13 @@ import nibabel
 import numpy as np
 from scipy import ndimage
 
-from mdx_sim.anatomy import HEAD_CENTRE_MM
+from mdx_sim.anatomy import COMPARTMENTS, HEAD_CENTRE_MM
 from mdx_sim.physics import Tissue, spin_echo
 from mdx_sim.scanners import Scanner
 from mdx_sim.shifts import Shift
 from mdx_sim.subjects import smooth_noise
 
+IN_A_VOXEL = (*COMPARTMENTS, "lesion")
 DENSITY_TR_MS, DENSITY_TE_MS = 2500.0, 15.0
 BIAS_SIGMA_MM = 40.0
 SCALP_TEXTURE_MM = 8.0
@@ -37,7 +38,7 @@ def acquire(
     """The magnitude image of a head, (X, Y, Z) float32, white matter near 1 before the field and the gain.
 
     Args:
-        fractions: (5, X, Y, Z) wm, gm, csf, bone, scalp.
+        fractions: (n, X, Y, Z) of the tissues ``IN_A_VOXEL``, the last ones absent where n is less.
         affine: (4, 4) of the grid, for where the coil is.
         scanner: protocol, faults and shift.
         tissues: the constants as the site sees them (``mdx_sim.physics.site_tissues``).
@@ -48,13 +49,25 @@ def acquire(
     shape = fractions.shape[1:]
     fat = (1 + smooth_noise(rng, shape, SCALP_TEXTURE_MM / size_mm)) / 2
     scalp = fat * signal["fat"] + (1 - fat) * signal["muscle"]
-    image = sum(signal[name] * fractions[i] for i, name in enumerate(("wm", "gm", "csf", "bone")))
-    image = image + scalp * fractions[4]
+    image = np.zeros(shape, dtype=np.float32)
+    for name, part in zip(IN_A_VOXEL, fractions, strict=False):
+        image = image + (scalp if name == "scalp" else signal[name]) * part
     image = ndimage.gaussian_filter(image, np.array(scanner.blur_mm) / FWHM_PER_SIGMA / size_mm)
     image = image * gain_field(affine, shape, scanner, rng)
     real, imaginary = scanner.noise * rng.standard_normal((2, *shape), dtype=np.float32)
     image = np.hypot(image + real, imaginary)
     return intensity_curve(image, scanner.shift).astype(np.float32)
+
+
+def without_skull(image: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """``image`` (X, Y, Z) with zeros where less than half of a voxel is brain, as after a perfect brain extraction."""
+    return np.where(brain_of(fractions), image, 0).astype(np.float32)
+
+
+def brain_of(fractions: np.ndarray) -> np.ndarray:
+    """Where at least half of a voxel is brain, (X, Y, Z) bool, from fractions of the tissues ``IN_A_VOXEL``."""
+    inside = [part for name, part in zip(IN_A_VOXEL, fractions, strict=False) if name not in ("bone", "scalp")]
+    return np.sum(inside, axis=0) >= 0.5
 
 
 def gain_field(affine: np.ndarray, shape: tuple[int, ...], scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
@@ -88,6 +101,15 @@ def store(path: Path, image: np.ndarray, affine: np.ndarray, scanner: Scanner, r
 def store_mask(path: Path, mask: np.ndarray, affine: np.ndarray, scanner: Scanner, registered: bool) -> None:
     """Write a mask (RAS array of whole numbers) on the grid and in the orientation of the scanner's images."""
     _save(path, nibabel.Nifti1Image(mask.astype(np.uint8), affine), scanner, registered)
+
+
+def label_map(fractions: np.ndarray, labels: str) -> np.ndarray:
+    """The truth, (X, Y, Z) uint8: brain where at least half of a voxel is brain, tissue by the largest fraction."""
+    white, grey, fluid = fractions[:3]
+    brain = brain_of(fractions)
+    if labels == "brain":
+        return brain.astype(np.uint8)
+    return (brain * (1 + np.argmax(np.stack([grey, white, fluid]), axis=0))).astype(np.uint8)
 
 
 def _save(path: Path, image: nibabel.Nifti1Image, scanner: Scanner, registered: bool, slope: float = 1.0) -> None:

@@ -11,6 +11,7 @@ from mdx_sim.physics import Tissue, flair, mprage, spin_echo, spoiled_gradient_e
 from mdx_sim.shifts import NO_SHIFT, SEVERITIES, Shift, shift_of
 
 Signal = Callable[[Tissue], float]
+SPIN_ECHO_T2: Signal = partial(spin_echo, tr_ms=4000, te_ms=100)
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Scanner:
         oblique_deg: turn of the stored grid against the scanner's axes; unregistered scans only.
         storage: how intensities are stored; ``int16`` with a slope of ``slope``.
         gain: stored intensity of white matter (before a slope).
+        t2_signal: the site's T2 protocol, where a second contrast is asked for.
         shift: what else sets the site apart (see ``mdx_sim.shifts``).
     """
 
@@ -43,6 +45,7 @@ class Scanner:
     storage: Literal["uint8", "int16", "float32"] = "int16"
     slope: float = 1.0
     gain: float = 600.0
+    t2_signal: Signal = SPIN_ECHO_T2
     shift: Shift = field(default=NO_SHIFT)
 
 
@@ -64,6 +67,7 @@ PRESETS: Mapping[str, Scanner] = {
         blur_mm=(1.0, 1.0, 1.3),
         axcodes="PSR",
         gain=300,
+        t2_signal=partial(spin_echo, tr_ms=6000, te_ms=95),
     ),
     # the echo train and the pause between trains are not given in the protocol: a common setting
     "philips-3t-tfe": Scanner(
@@ -77,6 +81,7 @@ PRESETS: Mapping[str, Scanner] = {
         oblique_deg=6,
         slope=2.17,
         gain=420,
+        t2_signal=partial(spin_echo, tr_ms=3000, te_ms=80),
     ),
     "ge-3t-spgr": Scanner(
         "GE 3T fast SPGR",
@@ -87,6 +92,7 @@ PRESETS: Mapping[str, Scanner] = {
         blur_mm=(1.0, 1.0, 1.2),
         axcodes="LPS",
         gain=2600,
+        t2_signal=partial(spin_echo, tr_ms=5000, te_ms=120),
     ),
     "ge-1.5t-spgr": Scanner(
         "GE 1.5T SPGR",
@@ -100,6 +106,7 @@ PRESETS: Mapping[str, Scanner] = {
         oblique_deg=-9,
         storage="uint8",
         gain=110,
+        t2_signal=partial(spin_echo, tr_ms=4500, te_ms=105),
     ),
     # not among the published protocols: a T1 protocol with the grey/white contrast of its peers
     "philips-1.5t-spgr": Scanner(
@@ -111,15 +118,17 @@ PRESETS: Mapping[str, Scanner] = {
         blur_mm=(1.2, 1.2, 1.5),
         storage="float32",
         gain=1.3,
+        t2_signal=partial(spin_echo, tr_ms=3500, te_ms=90),
     ),
 }
 LETTERS = dict(zip("ABCDEF", PRESETS, strict=True))
 SEQUENCES: Mapping[str, Scanner] = {
-    "t2": replace(SIEMENS_3T, title="Siemens 3T T2 spin echo", signal=partial(spin_echo, tr_ms=4000, te_ms=100)),
+    "t2": replace(SIEMENS_3T, title="Siemens 3T T2 spin echo", signal=SIEMENS_3T.t2_signal),
     "flair": replace(SIEMENS_3T, title="Siemens 3T FLAIR", signal=partial(flair, tr_ms=9000, te_ms=100, ti_ms=2400)),
 }
 SITES = ("source", *SEVERITIES, *LETTERS, *PRESETS, *SEQUENCES)
 """Every name of a site that a cohort can be asked for."""
+T1_SITES = tuple(site for site in SITES if site not in SEQUENCES)
 
 
 def scanner_of(site: str, severity: float = 0.0) -> Scanner:

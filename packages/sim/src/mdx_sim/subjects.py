@@ -8,8 +8,10 @@ import numpy as np
 from scipy import ndimage
 
 from mdx_sim.anatomy import HEAD_CENTRE_MM, Anatomy
+from mdx_sim.scanners import Scanner
 
 LEAST_JACOBIAN = 0.1
+DISTORTION_SIGMA_MM = 40.0
 
 
 def named_rng(seed: int, *names: object) -> np.random.Generator:
@@ -61,7 +63,7 @@ def repositioning(rng: np.random.Generator, shift_mm: float = 4.0, turn_deg: flo
 
 
 def sample_head(anatomy: Anatomy, offset_mm: np.ndarray, to_anatomy: np.ndarray) -> np.ndarray:
-    """Fractions of tissue on another grid, (5, X, Y, Z) float32.
+    """Fractions of tissue (and further maps of the anatomy) on another grid, (n, X, Y, Z) float32.
 
     Args:
         anatomy: the head at rest.
@@ -76,3 +78,30 @@ def sample_head(anatomy: Anatomy, offset_mm: np.ndarray, to_anatomy: np.ndarray)
     where = where.reshape(3, *shape)
     fractions = np.stack([ndimage.map_coordinates(part, where, order=1) for part in anatomy.fractions])
     return fractions.astype(np.float32)
+
+
+def lie_in_scanner(
+    displacement: np.ndarray, anatomy: Anatomy, scanner: Scanner, registered: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tissue fractions (and further maps of the anatomy), (n, X, Y, Z) on the grid of the visit, and its affine.
+
+    Registered visits lie on the template's grid; else the head has moved and the grid may be oblique. The gradient's
+    non-linearity bends image and truth alike.
+    """
+    affine, motion = anatomy.affine, np.eye(4)
+    if not registered:
+        motion = repositioning(rng)
+        affine = turned(affine, scanner.oblique_deg)
+    shape = displacement.shape[1:]
+    bend = np.stack([smooth_noise(rng, shape, DISTORTION_SIGMA_MM / anatomy.size_mm) for _ in range(3)])
+    offset = displacement + scanner.distortion_mm * bend
+    return sample_head(anatomy, offset, motion @ affine), affine
+
+
+def turned(affine: np.ndarray, angle_deg: float) -> np.ndarray:
+    """``affine`` turned about the left-right axis through the centre of the brain."""
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[cosine, -sine], [sine, cosine]]
+    turn[:3, 3] = np.array(HEAD_CENTRE_MM) - turn[:3, :3] @ np.array(HEAD_CENTRE_MM)
+    return turn @ affine

@@ -2,7 +2,8 @@
 
 A program of its own rather than a pool of forked or spawned copies of the caller: it works from notebooks and from
 scripts without a main guard, and never copies a process that already runs torch's threads. It imports numpy, scipy and
-nibabel, and prints a line for each visit; when the caller is gone the pipe breaks and it ends.
+nibabel, and prints a line of JSON for each visit: its place in the plan and what is true of it; when the caller is
+gone the pipe breaks and it ends.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from mdx_sim.anatomy import load_anatomy
-from mdx_sim.brain import Visit, simulate
+from mdx_sim.designs import DESIGNS
 
 PLAN = ".plan.json"
 
@@ -20,10 +21,12 @@ PLAN = ".plan.json"
 def main(folder: Path, part: int, parts: int) -> None:
     """Simulate every ``parts``-th visit of the plan in ``folder``, from the ``part``-th on."""
     plan = json.loads((folder / PLAN).read_text())
+    design = DESIGNS[plan["design"]]
     anatomy = load_anatomy(plan["size_mm"])
-    for visit in plan["visits"][part::parts]:
-        simulate(Visit(**visit), anatomy, folder)
-        print(visit["subject"], flush=True)
+    for index in range(part, len(plan["visits"]), parts):
+        truth = design.simulate(design.Visit(**plan["visits"][index]), anatomy, folder)
+        sys.stdout.write(json.dumps([index, truth]) + "\n")  # one write: lines of two workers do not mix
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
