@@ -15,11 +15,12 @@ from mdx.interfaces.dataset import Dataset
 from mdx.runs.checkpoint import load_tree, save_tree
 from mdx.runs.run import Run
 from mdx.runs.scoring import predict
-from mdx_fda.adapter import FDA, adapt_and_predict
+from mdx_fda.adapter import FDA
 from mdx_fda.bank import Bank
 from mdx_fda.baselines import HistogramMatching, NoAdaptation, Oracle, foreground_quantiles, match_foreground
 from mdx_fda.config import FDAConfig
 from mdx_fda.fourier import disc, swap_amplitude, swap_region
+from mdx_fda.restyling import adapt_and_predict
 
 TINY = {"epochs": 1, "steps": 2, "batch_size": 2, "crop": 16}
 

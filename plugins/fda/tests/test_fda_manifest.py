@@ -11,6 +11,7 @@ from mdx.config import nested
 from mdx.planning import make_plan
 from mdx.plugins.manifest import Manifest, read_manifest
 from mdx_fda.config import FDAConfig
+from mdx_sim.options import parse
 
 FOLDER = Path(mdx_fda.__file__).parent
 
@@ -40,10 +41,13 @@ def test_nothing_is_swapped_in_beta_zero_whatever_the_preset_says(manifest: Mani
     assert plan.settings.method.radius_for(64, 64) == 0
 
 
-def test_only_the_oracle_reads_target_labels(manifest: Manifest) -> None:
+def test_only_the_oracle_and_what_chooses_beta_read_target_labels(manifest: Manifest) -> None:
     assert manifest.capabilities is not None
     assert manifest.capabilities.target_labels == "never"
-    assert {n: v.target_labels for n, v in manifest.variants.items() if v.target_labels} == {"oracle": "train"}
+    chooses = {n: "val" for n, v in manifest.variants.items() if "beta_selection" in v.values}
+    assert len(chooses) == 10
+    declared = {n: v.target_labels for n, v in manifest.variants.items() if v.target_labels}
+    assert declared == {"oracle": "train", **chooses}
 
 
 @pytest.mark.parametrize("table", ["table1", "table2", "table3"])
@@ -52,15 +56,43 @@ def test_published_tables_are_complete_and_unchanged(manifest: Manifest, table: 
     assert own == (shared / "tables" / "fda" / f"{table}.csv").read_text()
 
 
-@pytest.mark.parametrize("table", ["table2", "table3"])
-def test_every_mapped_row_is_in_its_table_and_names_a_variant(manifest: Manifest, table: str) -> None:
+@pytest.mark.parametrize("table", ["table1", "table2", "table3"])
+def test_every_value_of_a_tables_key_columns_is_mapped_to_a_run_or_stays_with_a_reason(
+    manifest: Manifest, table: str
+) -> None:
     published = manifest.tables[table]
     with (FOLDER / published.file).open() as file:
-        rows = {line["row"] for line in csv.DictReader(file)}
-    assert published.rows
-    for name, row in published.rows.items():
-        assert name in rows
-        assert row.published_only or row.variant in manifest.variants
+        lines = list(csv.DictReader(file))
+    assert set(published.metrics) == {line["metric"] for line in lines}
+    assert set(published.keys) == ({"source", "target"} if table == "table1" else {"row", "pair"})
+    for column, values in published.keys.items():
+        assert set(values) == {line[column] for line in lines}
+    for line in lines:
+        keys = [values[line[column]] for column, values in published.keys.items()]
+        assert any(key.published_only for key in keys) or (
+            any(key.variant in manifest.variants for key in keys) and any(key.group for key in keys)
+        )
+
+
+@pytest.mark.parametrize("table", ["table1", "table2", "table3"])
+def test_the_groups_and_sites_of_a_table_exist_in_its_built_in_data(manifest: Manifest, table: str) -> None:
+    published = manifest.tables[table]
+    for values in published.keys.values():
+        for key in values.values():
+            uri = (key.data or published.data or "").replace("{seed}", "0")
+            assert uri.startswith("sim:")
+            sites = parse(uri.removeprefix("sim:")).sites
+            group = (key.group or "").removeprefix("site=")
+            assert group in (*sites, "", "role=target")
+            assert key.values.get("data.source", sites[0]) in sites
+
+
+def test_rows_of_averaged_and_own_betas_choose_them_so(manifest: Manifest) -> None:
+    for table in ("table2", "table3"):
+        for name, key in manifest.tables[table].keys["row"].items():
+            rule = {"avg": "averaged", "pair": "per_pair"}.get(name.rpartition("_beta_")[2])
+            if rule is not None and key.variant is not None:
+                assert manifest.variants[key.variant].values["beta_selection"] == rule, name
 
 
 @pytest.mark.parametrize("wrong", [{"beta": -0.1}, {"n_mst": 0}, {"donors": "4d"}, {"bta": 0.1}, {"radius_px": -1}])

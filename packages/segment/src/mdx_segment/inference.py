@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
+
+from mdx_segment.brought import BroughtNetwork
 
 MULTIPLE = 8
 """Edges of a slice must be multiples of this for a U-Net of three levels."""
@@ -19,17 +23,26 @@ def volume_of(slices: Tensor, like: Tensor) -> Tensor:
     return slices[0] if like.ndim == 3 else slices.permute(1, 2, 3, 0)
 
 
-def predict_slices(network: nn.Module, slices: Tensor, batch_size: int = 16) -> Tensor:
-    """Sigmoid probabilities (S, K, H, W) of slices (S, C, H, W), on the CPU as float32.
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights are; the CPU for one that has none."""
+    held = next(itertools.chain(network.parameters(), network.buffers()), None)
+    return torch.device("cpu") if held is None else held.device
 
-    Each slice is padded to multiples of 8 with its minimum, and the padding is cut off again (authors' code).
+
+def predict_slices(network: nn.Module, slices: Tensor, batch_size: int = 16) -> Tensor:
+    """Probabilities (S, K, H, W) of slices (S, C, H, W), on the CPU as float32: the sigmoid of a network's logits.
+
+    Each slice is padded to multiples of 8 with its minimum, and the padding is cut off again (authors' code). A
+    network that the user brings has its own multiple and gives probabilities itself.
     """
-    device = next(network.parameters()).device
+    brought = isinstance(network, BroughtNetwork)
+    multiple = network.contract.multiple if brought else MULTIPLE
+    device = device_of(network)
     height, width = slices.shape[-2:]
     done = []
     for batch in slices.split(batch_size):
-        logits = network(pad_to_multiple(batch).to(device))
-        done.append(logits[..., :height, :width].float().sigmoid().cpu())
+        made = network(pad_to_multiple(batch, multiple).to(device))[..., :height, :width].float()
+        done.append((made if brought else made.sigmoid()).cpu())
     return torch.cat(done)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from mdx.errors import DataError, PluginError, UsageError
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
@@ -16,56 +13,11 @@ from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_fda.bank import Bank, require_unit_range
 from mdx_fda.config import FDAConfig
-from mdx_fda.fourier import disc, square, swap_region
-from mdx_fda.ranking import Donors, draw, rank_2_5d, rank_2d, rank_3d
+from mdx_fda.curves import ARTIFACT, Curves
+from mdx_fda.restyling import adapt_and_predict, region_for
+from mdx_fda.selection import check_selection, measure
 from mdx_fda.source import build_network, fit_source
-from mdx_segment.inference import predict_slices, slices_of, volume_of
-
-Predict = Callable[[Tensor], Tensor]
-WINDOWS = {"disc": disc, "square": square}
-
-
-def adapt_and_predict(target: Tensor, bank: Bank, config: FDAConfig, predict: Predict) -> tuple[Tensor, Donors]:
-    """The method, for any slice model: p(t) = mean over donors s of net(F^-1(mask A(s) + (1 - mask) A(t), P(t))).
-
-    Args:
-        target: (S, C, H, W) slices of one scan, in [0, 1].
-        predict: the source model, slices (S, C, H, W) to probabilities (S, K, H, W).
-
-    Returns:
-        probabilities (S, K, H, W), and the donors.
-
-    Raises DataError if the donors have other channels. Source: Zakazov et al. 2022, Sect. 3.
-    """
-    if target.shape[1] != bank.channels:
-        raise DataError(f"has {target.shape[1]} channel(s), the donors have {bank.channels}", "give the same contrasts")
-    donors = choose_donors(target, bank, config)
-    height, width = target.shape[-2:]
-    low = WINDOWS[config.window]((height, width), config.radius_for(height, width))
-    sources = [
-        bank.take(scans, slices, (height, width)).to(target.device)
-        for scans, slices in zip(donors.scans.T, donors.slices.T, strict=True)
-    ]
-    if config.mst == "amplitudes":
-        restyled = [swap_region(torch.stack(sources), target, low, config.postprocess)]
-    else:
-        restyled = [swap_region(source[None], target, low, config.postprocess) for source in sources]
-    predictions = [predict(slices) for slices in restyled]
-    return torch.stack(predictions).mean(dim=0), donors
-
-
-def choose_donors(target: Tensor, bank: Bank, config: FDAConfig) -> Donors:
-    """The donors of slices (S, C, H, W), ``n_mst`` each, fewer if the bank is smaller."""
-    on_cpu = target.cpu()
-    match config.donors:
-        case "3d":
-            return rank_3d(on_cpu, bank, config.n_mst)
-        case "2d":
-            return rank_2d(on_cpu, bank, config.n_mst)
-        case "2.5d":
-            return rank_2_5d(on_cpu, bank, config.n_mst, config.half_range)
-        case "random":
-            return draw(on_cpu, bank, config.n_mst, config.donor_seed)
+from mdx_segment.inference import device_of, predict_slices, slices_of, volume_of
 
 
 class FDA(Adapter[FDAConfig]):
@@ -76,47 +28,76 @@ class FDA(Adapter[FDAConfig]):
         self.needs_data = config.bank == "reference"
         self.donor_ids: list[str] = []
         self.bank: Bank | None = None  # made by fit, restore or attach
+        self.curves: Curves | None = None  # made by fit where beta is selected
 
     def build(self, data: Dataset) -> Model:
         """The source network."""
-        return build_network(data, self.config)
+        return build_network(data, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """Train the source network; nothing is trained on the target."""
-        fit_source(data, model, run, self.config)
+        """Train the source network; nothing is trained on the target, whose val cases may choose beta."""
+        selects = self.config.beta_selection != "none"
+        if selects:  # what is missing is said before hours of training
+            check_selection(data, self.config)
+        fit_source(data, model, run, self.config, self.own_network)
         # filled after training: every checkpoint of an epoch would carry it
         source = data.where(role="source", split="train")
         self.bank = Bank.of(source, source.cases)
         self.donor_ids = self.bank.ids
+        if selects:
+            self.curves = measure(data, model.network, self.bank, run, self.config)
+            run.artifact(ARTIFACT, self.curves.plain())
         for sentence in self._facts(data, self.bank):
             run.note(sentence)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """Probabilities of the restyled scan; ``details`` names the donors. Donors come from the bank alone."""
-        if reference is not None:
-            raise UsageError("fda takes its donors from the bank of the run", "leave the reference out")
+        """Probabilities of the restyled scan; ``details`` names the donors, which come from the bank alone.
+
+        Where each site has a beta of its own, ``reference`` may name the site of a file that has none.
+        """
         if self.bank is None:
             raise PluginError("there is no donor bank", "fit the method, or load a finished run", sample.case.id)
         require_unit_range(sample.image, sample.case.id)
-        device = next(model.network.parameters()).device
-        target = slices_of(sample.image.to(device))
-        network = partial(predict_slices, model.network, batch_size=self.config.batch_size)
-        probabilities, donors = adapt_and_predict(target, self.bank, self.config, network)
+        config = self._config_for(sample, reference)
+        target = slices_of(sample.image.to(device_of(model.network)))
+        network = partial(predict_slices, model.network, batch_size=config.batch_size)
+        probabilities, donors = adapt_and_predict(target, self.bank, config, network)
+        chosen = {} if self.curves is None else {self.curves.setting: getattr(config, self.curves.setting)}
         return Prediction(
             geometry=sample.geometry,
             segmentation=volume_of(probabilities, sample.image).numpy(),
-            details=donors.described(self.bank),
+            details=donors.described(self.bank) | chosen,
         )
+
+    def _config_for(self, sample: Sample, reference: Reference | None) -> FDAConfig:
+        """The settings for a scan, with the radius that was chosen for its site."""
+        by_site = self.curves is not None and self.curves.rule == "per_pair"
+        if reference is not None and not (by_site and reference.site and reference.sample is None):
+            raise UsageError("fda takes its donors from the bank of the run", "leave the reference out")
+        if self.curves is None:
+            return self.config
+        site = (reference.site if reference else None) or sample.case.site
+        if by_site and not site:
+            if len(self.curves.sites) > 1:
+                known = " or ".join(self.curves.sites)
+                raise DataError("each site of this run has its own beta", f"say which: --site {known}", sample.case.id)
+            (site,) = self.curves.sites
+        return self.config.with_radius(self.curves.setting, self.curves.chosen(site))
 
     def state(self) -> dict[str, Any]:
         """The donors: their images, or with ``bank=reference`` only their names."""
         embedded = self.bank is not None and self.config.bank == "embed"
-        return {"donors": self.donor_ids, "scans": self.bank.scans if embedded and self.bank else []}
+        return {
+            "donors": self.donor_ids,
+            "scans": self.bank.scans if embedded and self.bank else [],
+            "curves": self.curves.plain() if self.curves else None,
+        }
 
     def restore(self, state: Mapping[str, Any], model: Model) -> None:
         """Take back the donors; with ``bank=reference`` they arrive by ``attach``."""
         self.donor_ids = list(state["donors"])
         self.bank = Bank(self.donor_ids, state["scans"]) if state["scans"] else None
+        self.curves = Curves.of(state["curves"]) if state["curves"] else None
 
     def attach(self, data: Dataset) -> None:
         """Read the donors again. Raises DataError if one of them is not in ``data`` any more."""
@@ -147,6 +128,23 @@ class FDA(Adapter[FDAConfig]):
                 "The scans differ in shape, so they are not registered to one template as the paper asks: slices are "
                 "paired by their relative position, and donor slices resized to the target's."
             )
-        height, width = bank.scans[0].shape[-2:]
-        count = int(WINDOWS[self.config.window]((height, width), self.config.radius_for(height, width)).sum())
-        yield f"On slices of {height} x {width} pixels the swap replaces {count} of {height * width} amplitudes."
+        size = f"{bank.scans[0].shape[-2]} x {bank.scans[0].shape[-1]} pixels"
+        if self.curves is None:
+            yield f"On slices of {size} the swap replaces {_swapped(bank, self.config)} amplitudes."
+            return
+        curves = self.curves
+        for sites in [[site] for site in curves.sites] if curves.rule == "per_pair" else [list(curves.sites)]:
+            value = curves.chosen(sites[0])
+            count = _swapped(bank, self.config.with_radius(curves.setting, value))
+            largest = " It is the largest that was tried." if value == curves.grid[-1] else ""
+            yield (
+                f"For {', '.join(sites)} the labels of {sum(curves.cases[site] for site in sites)} validation cases "
+                f"chose {curves.setting} = {value:g} ({curves.rule}), which on slices of {size} replaces {count} "
+                f"amplitudes.{largest}"
+            )
+
+
+def _swapped(bank: Bank, config: FDAConfig) -> str:
+    """How many amplitudes of a donor's slice are taken, of how many."""
+    region = region_for(bank.scans[0], config)
+    return f"{int(region.sum())} of {region.numel()}"

@@ -27,11 +27,11 @@ class NoAdaptation(Adapter[FDAConfig]):
 
     def build(self, data: Dataset) -> Model:
         """The source network."""
-        return build_network(data, self.config)
+        return build_network(data, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source."""
-        fit_source(data, model, run, self.config)
+        fit_source(data, model, run, self.config, self.own_network)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """The network's probabilities."""
@@ -52,11 +52,11 @@ class HistogramMatching(Adapter[FDAConfig]):
 
     def build(self, data: Dataset) -> Model:
         """The source network."""
-        return build_network(data, self.config)
+        return build_network(data, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source, and remember its intensities."""
-        fit_source(data, model, run, self.config)
+        fit_source(data, model, run, self.config, self.own_network)
         scans = data.where(role="source", split="train")
         self.quantiles = foreground_quantiles([scans.load(case).image.numpy() for case in scans.cases])
 
@@ -97,7 +97,7 @@ class Oracle(Adapter[FDAConfig]):
         targets = data.where(role="target")
         self.sources = sorted({case.site for case in data.where(role="source").cases})
         self._add(sorted({case.site for case in targets.cases}), model, run.device)
-        fit_source(data, model, run, self.config)
+        fit_source(data, model, run, self.config, self.own_network)
         for i, site in enumerate(self.sites):
             train_slices(model[f"target{i}"], targets.where(site=site), run, self.config.training, stage=f"target{i}")
 

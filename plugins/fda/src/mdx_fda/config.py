@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from mdx.interfaces.adapter import MethodConfig
 from mdx_segment.training import SourceTraining
@@ -15,6 +15,17 @@ class FDAConfig(MethodConfig):
 
     beta: float = Field(0.015, ge=0, le=1, description="radius of the swapped disc as a share of the shorter edge")
     radius_px: float | None = Field(None, ge=0, description="the same radius in pixels of the spectrum; replaces beta")
+    beta_selection: Literal["none", "averaged", "per_pair"] = Field(
+        "none",
+        description="how beta is chosen on the target's labelled validation cases: by each site's own curve, or by "
+        "the mean curve of the run's target sites; none: beta as it is set",
+    )
+    beta_grid: tuple[float, ...] = Field(
+        (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03), description="betas that are tried; 0 is shown and never chosen"
+    )
+    radius_grid: tuple[float, ...] | None = Field(
+        None, description="radii in pixels of the spectrum that are tried instead of beta_grid"
+    )
     window: Literal["disc", "square"] = Field("disc", description="shape of the swapped region; square: the first FDA")
     postprocess: Literal["abs_max", "abs", "real", "real_clip"] = Field(
         "abs_max", description="abs_max: modulus divided by the slice's maximum, as the authors' code does"
@@ -32,6 +43,30 @@ class FDAConfig(MethodConfig):
     batch_size: int = Field(16, ge=1, description="slices in a batch of inference")
     filters: int = Field(16, ge=1, description="filters of the U-Net's first level")
     training: SourceTraining = Field(default_factory=lambda: SourceTraining.model_validate({}))
+
+    @field_validator("beta_grid", "radius_grid")
+    @classmethod
+    def _ascending(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if given is not None and (
+            list(given) != sorted(set(given)) or given[0] < 0 or sum(value > 0 for value in given) < 2
+        ):
+            raise ValueError("must be ascending numbers from 0 up, at least two of them above 0")
+        return given
+
+    @model_validator(mode="after")
+    def _one_grid(self) -> FDAConfig:
+        if self.radius_grid is not None and self.beta_grid != type(self).model_fields["beta_grid"].default:
+            raise ValueError("beta_grid has no effect beside radius_grid: set radius_grid=null, or leave beta_grid out")
+        return self
+
+    @property
+    def grid(self) -> tuple[str, tuple[float, ...]]:
+        """The setting that a selection tries values of, and the values."""
+        return ("beta", self.beta_grid) if self.radius_grid is None else ("radius_px", self.radius_grid)
+
+    def with_radius(self, setting: str, value: float) -> FDAConfig:
+        """The same settings with the radius of the swap given as ``beta`` or ``radius_px``."""
+        return self.model_copy(update={"radius_px": None, setting: value})
 
     def radius_for(self, height: int, width: int) -> float:
         """The radius of the swapped region in pixels of the spectrum, on slices of this shape."""

@@ -1,12 +1,15 @@
-"""The source network, which every row of the paper's tables shares."""
+"""The source network, which every row of the paper's tables shares: trained here, or brought by the user."""
 
 from __future__ import annotations
 
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.model import Model
+from mdx.runs.own_network import OwnNetwork
 from mdx.runs.run import Run
 from mdx_fda.config import FDAConfig
+from mdx_segment.brought import BroughtNetwork
+from mdx_segment.inference import device_of
 from mdx_segment.networks import ResidualUNet2d
 from mdx_segment.training import train_slices
 
@@ -18,11 +21,24 @@ def unet(data: Dataset, config: FDAConfig) -> ResidualUNet2d:
     return ResidualUNet2d(len(data.task.channels), len(data.task.classes), config.filters)
 
 
-def build_network(data: Dataset, config: FDAConfig) -> Model:
-    """A model with the one network."""
+def build_network(data: Dataset, config: FDAConfig, own: OwnNetwork | None) -> Model:
+    """A model with the one network: the paper's U-Net, or that of a TorchScript file."""
+    if own is not None and own.module is not None:
+        return Model(network=BroughtNetwork(own, data.task.classes))
     return Model(network=unet(data, config))
 
 
-def fit_source(data: Dataset, model: Model, run: Run, config: FDAConfig) -> None:
-    """Train on the source sites; an equal training of another run is taken from the cache."""
-    train_slices(model.network, data.where(role="source"), run, config.training, stage="source")
+def fit_source(data: Dataset, model: Model, run: Run, config: FDAConfig, own: OwnNetwork | None) -> None:
+    """Train on the source sites; an equal training of another run is taken from the cache.
+
+    With a network of the user's nothing is trained. Raises ConfigError where it is not what its contract states.
+    """
+    if own is None:
+        train_slices(model.network, data.where(role="source"), run, config.training, stage="source")
+        return
+    network = model.network
+    if isinstance(network, BroughtNetwork):
+        network.check(device_of(network))
+        run.note(f"The source network was not trained here: it is {own.name} (SHA-256 {own.digest[:16]}).")
+    else:
+        run.note(f"The source network was not trained here; {own.take(model, 'network')}.")
