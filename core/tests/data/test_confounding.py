@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import f_oneway
 from scipy.stats.contingency import association
 
@@ -61,3 +62,18 @@ def test_volumes_of_a_segmentation_are_tabulated_by_site(table: Path) -> None:
 def test_without_a_label_there_is_no_table(rows, write) -> None:
     rows = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
     assert confounding_table(open_table(write(rows), DataConfig())) is None
+
+
+def test_of_plain_images_the_share_of_the_foreground_is_tabulated(tmp_path: Path) -> None:
+    lines = ["image,mask,subject,site"]
+    for i in range(8):
+        values = np.zeros((10, 20), np.uint8)
+        values[:, : 2 + 2 * (i % 4)] = 1
+        Image.fromarray(values * 99).save(tmp_path / f"i{i}.png")
+        Image.fromarray(values).save(tmp_path / f"m{i}.png")
+        lines.append(f"i{i}.png,m{i}.png,s{i},{'AB'[i % 2]}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    found = confounding_table(open_table(tmp_path / "t.csv", DataConfig()))
+    assert found is not None
+    assert found["title"] == "cases by site and foreground (% of the image)"
+    assert [found["table"][site]["mean"] for site in "AB"] == [20.0, 30.0]

@@ -38,3 +38,28 @@ def test_split_writes_the_table_with_its_splits(table: Path, capsys: pytest.Capt
     assert "split" in (table.parent / "cohort_split.csv").read_text().splitlines()[0]
     assert "site A: 1 train, 0 val, 1 test" in capsys.readouterr().out
     assert run_cli(["data", "split", str(table)]) == 2
+
+
+def test_init_prints_the_sites_the_classes_and_what_was_left_out(tmp_path: Path, capsys) -> None:
+    for name in ("ge/ill/a.png", "ge/well/b.png", "sie/ill/c.png", "sie/notes.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"")
+    code = run_cli(["data", "init", str(tmp_path / "in"), "--class-from", "folder", "--out", str(tmp_path / "o.csv")])
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "  site ge: 2\n  site sie: 1\n  classes: ill 2, well 1\n" in printed
+    assert "skipped: 1 file(s) *.txt: not an image that mdx reads" in printed
+
+
+def test_init_takes_a_layout_by_name_and_an_address_with_options(tmp_path: Path, capsys) -> None:
+    anat = tmp_path / "study/sub-01/anat"
+    anat.mkdir(parents=True)
+    for suffix in ("T1w", "FLAIR"):
+        (anat / f"sub-01_{suffix}.nii.gz").write_bytes(b"")
+    out = tmp_path / "o.csv"
+    assert run_cli(["data", "init", f"bids:{tmp_path}/study?suffix=FLAIR", "--out", str(out)]) == 0
+    assert "sub-01_FLAIR" in out.read_text()
+    assert run_cli(["data", "init", str(tmp_path / "study"), "--layout", "none", "--out", str(out), "--force"]) == 0
+    assert "2 cases" in capsys.readouterr().out
+    assert run_cli(["data", "init", str(tmp_path / "study"), "--layout", "bidz", "--out", str(out), "--force"]) == 2
+    assert "did you mean 'bids'" in capsys.readouterr().err

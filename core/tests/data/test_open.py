@@ -14,6 +14,7 @@ from mdx.data.init import init_table
 from mdx.data.open import open_dataset, open_table
 from mdx.data.sampling import RandomSlices, make_loader
 from mdx.errors import DataError
+from mdx.records import absolute_uri
 
 CONFIG = DataConfig()
 
@@ -168,3 +169,16 @@ def test_real_crops_go_from_folder_to_batches(shared: Path, tmp_path: Path) -> N
     assert batch.image.shape == (4, 1, 48, 48)
     assert batch.mask.shape == (4, 2, 48, 48)
     assert bool(batch.labelled.all())
+
+
+def test_addresses_are_recorded_absolute_with_their_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "study").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert absolute_uri("bids:study?suffix=T1w,FLAIR") == f"bids:{tmp_path}/study?suffix=T1w,FLAIR"
+    assert absolute_uri("sim:brain?sites=source") == "sim:brain?sites=source"
+
+
+def test_another_label_than_the_mask_makes_another_task_of_a_table_with_masks(rows, write) -> None:
+    table = write([{**row, "class": "ab"[i % 2], "age": 40 + i % 2} for i, row in enumerate(rows)])
+    kinds = [open_table(table, DataConfig(label=label)).task.kind for label in ("mask", "class", "age")]
+    assert kinds == ["segmentation", "classification", "regression"]

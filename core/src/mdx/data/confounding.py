@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +21,9 @@ BINS = 4
 def confounding_table(data: Dataset) -> dict[str, Any] | None:
     """Site against label: counts per cell, an association, and a warning where it is strong; ready for JSON.
 
-    Classes: Cramér's V with Bergsma's bias correction (2013). Numbers, and for segmentation the foreground volume in
-    ml: eta squared, the part of the variance that lies between sites. None where there is nothing to tabulate.
+    Classes: Cramér's V with Bergsma's bias correction (2013). Numbers, and for segmentation the foreground volume in ml
+    (of plain images its share): eta squared, the part of the variance that lies between sites. None where there is
+    nothing to tabulate.
 
     Returns:
         ``title``, ``table`` {site: {column: number}}, ``measure``, ``association`` and ``warning`` (may be empty).
@@ -32,7 +33,9 @@ def confounding_table(data: Dataset) -> dict[str, Any] | None:
     if data.task.kind == "regression":
         return _numbers(data, _column(data.cases, data.task.label), data.task.label)
     if data.task.kind == "segmentation":
-        return _numbers(data, _volumes(data.cases), "foreground volume (ml)")
+        if data.task.dims == 2:
+            return _numbers(data, _foreground(data.cases, _percent), "foreground (% of the image)")
+        return _numbers(data, _foreground(data.cases, _millilitres), "foreground volume (ml)")
     return None
 
 
@@ -40,11 +43,19 @@ def _column(cases: Sequence[Case], name: str) -> dict[str, float]:
     return {case.id: float(case.columns[name]) for case in cases if case.columns.get(name) is not None}
 
 
-def _volumes(cases: Sequence[Case]) -> dict[str, float]:
+def _foreground(cases: Sequence[Case], amount: Callable[[FileFacts], float]) -> dict[str, float]:
     paths = {case.id: case.mask for case in cases if case.mask is not None}
     facts = read_facts(paths.values(), "mask")
     found = {name: facts[path] for name, path in paths.items()}
-    return {n: sum(f.labels.values()) * f.voxel_ml for n, f in found.items() if isinstance(f, FileFacts)}
+    return {name: amount(f) for name, f in found.items() if isinstance(f, FileFacts)}
+
+
+def _millilitres(mask: FileFacts) -> float:
+    return sum(mask.labels.values()) * mask.voxel_ml
+
+
+def _percent(mask: FileFacts) -> float:
+    return 100 * sum(mask.labels.values()) / int(np.prod(mask.shape))
 
 
 def _classes(data: Dataset) -> dict[str, Any]:

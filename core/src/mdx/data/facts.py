@@ -7,19 +7,20 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from mdx.cache import cache_dir
-from mdx.data.images import as_labels, bring_to_ras, count_not_finite, decode, file_content
+from mdx.data.formats import no_such_file
+from mdx.data.images import as_labels, bring_to_ras, count_not_finite, decode
 from mdx.errors import DataError
-from mdx.files import write_json
+from mdx.files import file_state, plain, replacing
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 1
+VERSION = 2  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
 
 
@@ -36,7 +37,7 @@ class FileFacts:
         minimum, maximum: of the finite values.
         not_finite: how many values are NaN or infinite.
         labels: voxels of each value above 0, for masks.
-        digest: hash of the file's bytes.
+        digest: hash of the values in RAS, so that one scan in two formats is found to be one; empty for masks.
     """
 
     shape: tuple[int, ...]
@@ -64,10 +65,36 @@ class FileFacts:
 
 def read_facts(paths: Iterable[Path], kind: Kind) -> dict[Path, FileFacts | DataError]:
     """The facts of every file, or why it cannot be used. A mask must hold whole numbers from 0 on."""
-    distinct = list(dict.fromkeys(paths))
-    folder = cache_dir("facts")
-    with ThreadPoolExecutor(max_workers=cores()) as pool:  # reading and unzipping release the GIL
-        return dict(zip(distinct, pool.map(lambda path: _facts(path, kind, folder), distinct), strict=True))
+    found: dict[Path, FileFacts | DataError] = {}
+    unread: dict[Path, str] = {}
+    books: dict[Path, dict[str, Any]] = {}
+    for path in dict.fromkeys(paths):
+        if path.parent not in books:
+            books[path.parent] = _open_book(path.parent, kind)
+        book = books[path.parent]
+        try:
+            key = file_key(path, VERSION, kind)
+        except DataError as error:
+            found[path] = error
+            continue
+        known = _recall(book.get(key))
+        if known is None:
+            unread[path] = key
+        else:
+            found[path] = known
+    changed = set[Path]()
+    try:
+        # threads: reading, unzipping and decoding release the GIL
+        with ThreadPoolExecutor(max_workers=cores()) as pool:
+            for path, facts in zip(unread, pool.map(lambda path: _facts(path, kind), unread), strict=True):
+                found[path] = facts
+                if isinstance(facts, FileFacts):
+                    books[path.parent][unread[path]] = plain(vars(facts))
+                    changed.add(path.parent)
+    finally:  # what was read before an interruption is not read again
+        for folder in changed:
+            _keep_book(folder, kind, books[folder])
+    return found
 
 
 def cores() -> int:
@@ -78,38 +105,50 @@ def cores() -> int:
 def file_key(path: Path, *more: object) -> str:
     """A name for what is derived from a file as it is now. Raises DataError if there is none."""
     try:
-        state = path.stat()
+        state = file_state(path)
     except OSError:
-        raise DataError("there is no such file", "correct the path; relative ones start at the table", path) from None
-    identity = json.dumps([str(path.resolve()), state.st_size, state.st_mtime_ns, *map(str, more)])
+        raise no_such_file(path) from None
+    identity = json.dumps([str(path.resolve()), *state, *map(str, more)])
     return hashlib.sha256(identity.encode()).hexdigest()[:40]
 
 
-def _facts(path: Path, kind: Kind, folder: Path) -> FileFacts | DataError:
+def _facts(path: Path, kind: Kind) -> FileFacts | DataError:
     try:
-        entry = folder / f"{file_key(path, VERSION, kind)}.json"
-        known = _recall(entry)
-        if known is None:
-            known = find_facts(path, kind)
-            write_json(entry, asdict(known))
-        return known
+        return find_facts(path, kind)
     except DataError as error:
         return error
 
 
-def _recall(entry: Path) -> FileFacts | None:
+def _book(folder: Path, kind: Kind) -> Path:
+    """One file for a folder's images and one for its masks: a file for each image takes longer than reading it."""
+    name = hashlib.sha256(f"{folder.resolve()} {kind}".encode()).hexdigest()[:40]
+    return cache_dir("facts") / f"{name}.json"
+
+
+def _open_book(folder: Path, kind: Kind) -> dict[str, Any]:
     try:
-        raw: dict[str, Any] = json.loads(entry.read_text(encoding="utf-8"))
+        raw = json.loads(_book(folder, kind).read_text(encoding="utf-8"))
+        return raw if isinstance(raw, dict) else {}
+    except (OSError, ValueError):
+        return {}  # not there, or damaged: found again
+
+
+def _keep_book(folder: Path, kind: Kind, book: dict[str, Any]) -> None:
+    with replacing(_book(folder, kind)) as temporary:  # another process may have added to it meanwhile
+        temporary.write_text(json.dumps({**_open_book(folder, kind), **book}), encoding="utf-8")
+
+
+def _recall(raw: Any) -> FileFacts | None:
+    try:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         return FileFacts(**{**values, "labels": {int(k): v for k, v in raw["labels"].items()}})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None  # not there, or damaged: found again
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def find_facts(path: Path, kind: Kind) -> FileFacts:
     """Read a file whole. Raises DataError if it cannot be read, or is no mask where one is asked for."""
-    content = file_content(path)
-    values, layout, dtype = decode(path, content)
+    values, layout, dtype = decode(path)
     stored, geometry = bring_to_ras(values, layout)
     labels: dict[int, int] = {}
     not_finite = count_not_finite(values)
@@ -128,5 +167,11 @@ def find_facts(path: Path, kind: Kind) -> FileFacts:
         maximum=float(finite.max()) if finite.size else float("nan"),
         not_finite=not_finite,
         labels=labels,
-        digest=hashlib.blake2b(content, digest_size=16).hexdigest(),
+        digest=_digest(stored) if kind == "image" else "",
     )
+
+
+def _digest(values: np.ndarray) -> str:
+    found = hashlib.blake2b(str(values.shape).encode(), digest_size=16)
+    found.update(np.ascontiguousarray(values, dtype=np.float32).data)
+    return found.hexdigest()

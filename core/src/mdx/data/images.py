@@ -1,29 +1,25 @@
-"""Image files: NIfTI volumes are brought to RAS when read and put back when written; PNG and JPEG stay as they are."""
+"""Image files as arrays in RAS, and back onto the grid of the file they came from.
+
+NIfTI, PNG, JPEG, TIFF and DICOM are read here; the hooks ``mdx_read_image`` and ``mdx_write_image`` add other formats.
+"""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from mdx.data.dicom import decode_dicom, dicom_header_of, is_dicom
+from mdx.data.formats import DICOMS, PICTURES, SUFFIXES, TIFFS, VOLUMES, file_content, suffix_of
 from mdx.data.geometry import from_ras, ras_grid, to_ras, undo_resampling
+from mdx.data.nifti import decode_nifti, nifti_header_of, write_nifti
+from mdx.data.pictures import as_pixels, decode_picture, write_picture
+from mdx.data.tiff import decode_tiff, tiff_header_of, write_tiff
 from mdx.errors import DataError
-from mdx.files import cannot_write, replacing
 from mdx.interfaces.geometry import FileLayout, Geometry
-
-VOLUMES = (".nii.gz", ".nii")
-PICTURES = (".png", ".jpg", ".jpeg")
-SUFFIXES = VOLUMES + PICTURES
-
-
-def suffix_of(path: str | Path) -> str:
-    """``.nii.gz``, ``.nii``, ``.png``, ``.jpg`` or ``.jpeg``; empty for any other file."""
-    name = str(path).lower()
-    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), "")
 
 
 def read_image(path: str | Path) -> tuple[np.ndarray, Geometry]:
@@ -32,7 +28,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, Geometry]:
     Raises DataError for a file that is missing, empty, damaged, no image, or that holds NaN or infinity.
     """
     path = Path(path)
-    values, layout, _ = decode(path, file_content(path))
+    values, layout, _ = decode(path)
     bad = count_not_finite(values)
     if bad:
         raise not_finite(path, bad)
@@ -45,7 +41,7 @@ def read_mask(path: str | Path) -> tuple[np.ndarray, Geometry]:
     numbers from 0 to 65535 and for more than one channel.
     """
     path = Path(path)
-    values, layout, _ = decode(path, file_content(path))
+    values, layout, _ = decode(path)
     values, geometry = bring_to_ras(as_labels(path, values), layout)
     return np.ascontiguousarray(values[0]), geometry
 
@@ -83,24 +79,47 @@ def not_finite(path: Path, count: int) -> DataError:
     )
 
 
-def file_content(path: Path) -> bytes:
-    """The bytes of a file. Raises DataError where there is none."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError("there is no such file", "correct the path; relative ones start at the table", path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", "check the path and its permissions", path) from error
-    if not content:
-        raise DataError("the file is empty", "copy or export it again", path)
-    return content
+def decode(path: Path) -> tuple[np.ndarray, FileLayout, str]:
+    """An image as (C, *spatial) in its own voxel order, how it is stored, and the stored type."""
+    suffix = suffix_of(path)
+    if is_dicom(path):
+        return decode_dicom(path)
+    if suffix in VOLUMES:
+        return decode_nifti(path, file_content(path))
+    if suffix in TIFFS:
+        return decode_tiff(path, file_content(path))
+    if suffix not in PICTURES:
+        content = file_content(path)  # says first if there is no such file
+        found = hooks().call("mdx_read_image", path=path)
+        if found is None:
+            return decode_picture(path, content)
+        values, layout = found
+        return _of_a_plugin(path, np.asarray(values), layout), layout, str(values.dtype)
+    return decode_picture(path, file_content(path))
 
 
-def decode(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
-    """The content of an image file as (C, *spatial) in its own voxel order, how it is stored, and the stored type."""
-    if suffix_of(path) in VOLUMES:
-        return _decode_nifti(path, _unzipped(path, content))
-    return _decode_picture(path, content)
+def _of_a_plugin(path: Path, values: np.ndarray, layout: FileLayout) -> np.ndarray:
+    axes = 3 if layout.kind == "image" else 4
+    if values.ndim != axes or values.dtype.kind not in "iuf" or layout.affine.shape != (4, 4):
+        raise DataError(
+            f"a plugin read it as {values.dtype} of shape {values.shape} with a matrix of {layout.affine.shape}",
+            f"its mdx_read_image must give (channels, *spatial), {axes} axes of real numbers for kind '{layout.kind}', "
+            "and a 4 x 4 matrix", path,
+        )  # fmt: skip
+    return values
+
+
+def hooks() -> Any:
+    """The hooks of the installed plugins, found once."""
+    return _hooks_of(tuple(sys.path))
+
+
+@cache
+def _hooks_of(_: tuple[str, ...]) -> Any:
+    """The hooks of the plugins that this search path finds."""
+    from mdx.plugins.manager import installed_hooks
+
+    return installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
 
 
 def bring_to_ras(values: np.ndarray, layout: FileLayout) -> tuple[np.ndarray, Geometry]:
@@ -111,94 +130,17 @@ def bring_to_ras(values: np.ndarray, layout: FileLayout) -> tuple[np.ndarray, Ge
     return values, Geometry(affine, values.shape[1:], axcodes, layout)
 
 
-def _damaged(path: Path, error: object) -> DataError:
-    return DataError(f"is truncated or damaged ({error})", "copy or export it again", path)
-
-
-def _unzipped(path: Path, content: bytes) -> bytes:
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise _damaged(path, error) from error
-
-
 def header_of(path: Path) -> tuple[int, int]:
-    """Number of spatial dimensions and of channels, from the first bytes of a file."""
-    if suffix_of(path) in PICTURES:
-        return 2, _decode_picture(path, file_content(path))[0].shape[0]
-    try:
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            start = stream.read(540)
-    except FileNotFoundError:
-        raise DataError("there is no such file", "correct the path; relative ones start at the table", path) from None
-    except (EOFError, OSError, zlib.error) as error:
-        raise _damaged(path, error) from error
-    shape = _nifti_header(path, start).get_data_shape()
-    return 3, int(shape[3]) if len(shape) > 3 else 1
-
-
-def _nifti_header(path: Path, content: bytes) -> Any:
-    import nibabel as nib
-    from nibabel.spatialimages import HeaderDataError
-    from nibabel.wrapstruct import WrapStructError
-
-    try:
-        size = int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
-        if 540 in size:
-            return nib.Nifti2Header(content[:540], check=False)
-        if 348 not in size or len(content) < 348:
-            raise DataError("is no NIfTI file", "give .nii, .nii.gz, .png or .jpg; convert others first", path)
-        return nib.Nifti1Header(content[:348], check=False)
-    except (HeaderDataError, ValueError, WrapStructError) as error:
-        raise _damaged(path, error) from error
-
-
-def _decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
-    import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
-
-    header = _nifti_header(path, content)
-    shape = tuple(int(n) for n in header.get_data_shape())
-    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    dtype = header.get_data_dtype()
-    if not 2 <= len(shape) <= 4 or 0 in shape:
-        raise DataError(f"has the shape {shape}", "give a volume with 3 axes, or 4 with the channels last", path)
-    if dtype.kind not in "iuf":
-        raise DataError(f"holds {dtype} values", "convert it to an image of real numbers", path)
-    try:
-        stored = kind.from_bytes(content)
-        values = np.asanyarray(stored.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise _damaged(path, error) from error
-    affine = np.asarray(stored.affine, dtype=float)
-    if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
-        raise DataError("the header's affine is not valid", "export the image again", path)
-    layout = FileLayout("nifti", shape, affine, header.binaryblock, suffix_of(path))
-    values = values.reshape((*(*shape, 1)[:3], -1)) if len(shape) < 4 else values
-    return np.moveaxis(values, -1, 0), layout, str(dtype)
-
-
-def _decode_picture(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if picture.mode in ("P", "CMYK", "YCbCr", "RGBA", "PA"):
-                picture = picture.convert("RGB")
-            elif picture.mode in ("1", "LA"):
-                picture = picture.convert("L")
-            values = np.array(picture)
-    except UnidentifiedImageError:
-        raise DataError("is no image that can be read", "give .nii, .nii.gz, .png or .jpg", path) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _damaged(path, error) from error
-    values = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
-    layout = FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", suffix_of(path) or path.suffix)
-    return values, layout, str(values.dtype)
+    """Number of spatial dimensions and of channels, from the first bytes of a file where they tell."""
+    suffix = suffix_of(path)
+    if is_dicom(path):
+        return dicom_header_of(path)
+    if suffix in VOLUMES:
+        return nifti_header_of(path)
+    if suffix in TIFFS:
+        return tiff_header_of(path, file_content(path))
+    values, layout, _ = decode(path)
+    return (2 if layout.kind == "image" else 3), len(values)
 
 
 def write_image(
@@ -206,15 +148,15 @@ def write_image(
 ) -> None:
     """Write (C, *spatial) onto the grid of the file that ``geometry`` was read from.
 
-    ``file``: the file's own type and slope come back where they hold every value exactly, else float32. Pictures
+    ``file``: the file's own type and slope come back where they hold every value exactly, else float32. PNG and JPEG
     hold 8 or 16 bits: values that are not whole and lie in 0 to 1 are scaled to 255. Raises ResourceError if it cannot.
     """
     path = Path(path)
     values = _file_order(*undo_resampling(np.asarray(values, dtype=np.float32), geometry))
     if suffix_of(path) in PICTURES:
-        _write_picture(path, _as_picture(path, values))
+        write_picture(path, as_pixels(path, values))
     else:
-        _write_nifti(path, values, geometry, own_type=dtype == "file")
+        _write(path, values, geometry, own_type=dtype == "file")
 
 
 def write_mask(path: str | Path, labels: np.ndarray, geometry: Geometry) -> None:
@@ -230,9 +172,23 @@ def write_mask(path: str | Path, labels: np.ndarray, geometry: Geometry) -> None
         )
     stored = _file_order(labels[None].astype(np.uint8 if labels.max(initial=0) <= 255 else np.uint16), geometry)
     if suffix_of(path) in PICTURES:
-        _write_picture(path, stored)
+        write_picture(path, stored)
     else:
-        _write_nifti(path, stored, geometry, own_type=False)
+        _write(path, stored, geometry, own_type=False)
+
+
+def _write(path: Path, values: np.ndarray, geometry: Geometry, own_type: bool) -> None:
+    suffix = suffix_of(path)
+    if suffix in VOLUMES:
+        write_nifti(path, values, geometry, own_type)
+    elif suffix in TIFFS:
+        write_tiff(path, values)
+    elif suffix in DICOMS or not hooks().call("mdx_write_image", path=path, values=values, layout=geometry.layout):
+        raise DataError(
+            f"images are not written as '{path.suffix}'",
+            "write .nii.gz, .png or .tif, or install a plugin for it",
+            path,
+        )
 
 
 def _file_order(values: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -240,75 +196,7 @@ def _file_order(values: np.ndarray, geometry: Geometry) -> np.ndarray:
     return values if layout is None or layout.kind == "image" else from_ras(values, layout.affine)
 
 
-def _write_nifti(path: Path, values: np.ndarray, geometry: Geometry, own_type: bool) -> None:
-    import nibabel as nib
-
-    layout = geometry.layout
-    if layout is None or layout.kind == "image":
-        header: Any = nib.Nifti1Header()
-        header.set_sform(geometry.affine, code=2)
-        header.set_qform(geometry.affine, code=2)
-        header.set_xyzt_units("mm")
-        shape: tuple[int, ...] = values.shape[1:]
-    else:
-        header, shape = _nifti_header(path, layout.header), layout.shape
-    stored = _as_stored(values, header) if own_type else None
-    if stored is None:
-        values = values.astype(np.float32) if values.dtype.kind == "f" else values
-        header["cal_min"] = header["cal_max"] = 0  # the display range of the input says nothing about these values
-        header.set_slope_inter(1, 0)
-    else:
-        values = stored
-    header.set_data_dtype(values.dtype.newbyteorder(header.endianness))
-    channels = values.shape[0]
-    if channels > 1:
-        shape = (*values.shape[1:], channels)
-    elif len(shape) == 4 and shape[3] > 1:
-        shape = shape[:3]
-    array = np.moveaxis(values, 0, -1).reshape(shape)
-    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    content = kind(array, None, header).to_bytes()
-    if suffix_of(path) == ".nii.gz":
-        content = gzip.compress(content, compresslevel=4, mtime=0)  # equal images are equal files
-    _write(path, content)
-
-
-def _as_stored(values: np.ndarray, header: Any) -> np.ndarray | None:
-    """The numbers that the file's own type and slope hold for ``values``; None if they cannot hold all exactly."""
-    dtype = header.get_data_dtype().newbyteorder("=")
-    slope, inter = header.get_slope_inter()
-    slope, inter = (1.0, 0.0) if slope is None else (slope, inter or 0.0)
-    raw = (values.astype(np.float64) - inter) / slope
-    if dtype.kind in "iu":
-        raw, limits = np.rint(raw), np.iinfo(dtype)
-        if raw.min() < limits.min or raw.max() > limits.max:
-            return None
-    raw = raw.astype(dtype)
-    return raw if np.array_equal((raw.astype(np.float64) * slope + inter).astype(np.float32), values) else None
-
-
-def _as_picture(path: Path, values: np.ndarray) -> np.ndarray:
-    if len(values) not in (1, 3):
-        raise DataError(f"a picture has 1 or 3 channels, not {len(values)}", "write .nii.gz", path)
-    if not np.array_equal(values, np.rint(values)) and values.min() >= 0 and values.max() <= 1:
-        values = values * 255
-    values = np.clip(np.rint(values), 0, 65535 if len(values) == 1 else 255)
-    return values.astype(np.uint8 if values.max() <= 255 else np.uint16)
-
-
-def _write_picture(path: Path, values: np.ndarray) -> None:
-    from PIL import Image
-
-    picture = Image.fromarray(values[0] if len(values) == 1 else np.ascontiguousarray(np.moveaxis(values, 0, -1)))
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG" if suffix_of(path) == ".png" else "JPEG")
-    _write(path, buffer.getvalue())
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+__all__ = [
+    "SUFFIXES", "as_labels", "bring_to_ras", "count_not_finite", "decode", "header_of", "hooks", "not_finite",
+    "read_image", "read_mask", "suffix_of", "write_image", "write_mask",
+]  # fmt: skip

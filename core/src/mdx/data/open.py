@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mdx.data.facts import FileFacts, read_facts
 from mdx.data.images import header_of
 from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
-from mdx.data.table import TABLES, read_table
+from mdx.data.table import TABLES, cases_as_rows, read_table, rows_as_cases
 from mdx.errors import DataError, nearest
 from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
 
@@ -18,7 +19,8 @@ MOST_CLASSES_OF_NUMBERS = 10
 
 
 def open_dataset(uri: str, config: DataConfig) -> Dataset:
-    """The dataset of ``csv:PATH``, of a bare path to a table, or of a scheme that a plugin reads (``sim:brain``).
+    """The dataset of an address: ``csv:PATH`` or a bare path to a table; a layout and its folder (``bids:/study``,
+    ``folder:/images``, ``cc359:/data``), read as ``mdx data init`` reads it; or a scheme of a plugin (``sim:brain``).
 
     Raises DataError for an unknown scheme and for everything wrong with the table.
     """
@@ -28,9 +30,13 @@ def open_dataset(uri: str, config: DataConfig) -> Dataset:
     named = colon and scheme.isidentifier() and len(scheme) > 1  # C:\data is a path
     if uri.lower().endswith(TABLES) and (not named or Path(uri).exists()):
         return open_table(uri, config)
+    from mdx.data.layouts import layouts
     from mdx.plugins.discovery import dataset_providers
     from mdx.plugins.manager import installed_hooks
 
+    folders = layouts()
+    if colon and scheme in folders:
+        return open_folder(scheme, rest, config)
     providers = dataset_providers()
     if not colon or scheme not in providers:
         hooks = installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
@@ -38,16 +44,42 @@ def open_dataset(uri: str, config: DataConfig) -> Dataset:
         if opened is not None:
             return opened
         raise DataError(
-            f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, 'csv'})}",
-            f"give a table (.csv, .tsv, .parquet) or one of {', '.join(f'{s}:' for s in sorted({*providers, 'csv'}))}",
+            f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, *folders, 'csv'})}",
+            "give a table (.csv, .tsv, .parquet) or one of "
+            + ", ".join(f"{name}:" for name in sorted({*providers, *folders, "csv"})),
         )
     return providers[scheme]()(rest, config)
 
 
 def open_table(path: str | Path, config: DataConfig) -> Dataset:
     """The dataset of a table: cases with splits and roles, and the task that its label column makes it."""
+    return _dataset(read_table(path, config), path, config)
+
+
+def open_folder(layout: str, rest: str, config: DataConfig) -> Dataset:
+    """The dataset of a folder in a layout, with options: ``open_folder("bids", "/study?suffix=T1w,FLAIR", config)``.
+
+    It is the dataset of the table that ``mdx data init`` would write. Contrasts become the columns of images unless
+    ``config`` names these itself. What was left out is counted on one line of the standard error output.
+    """
+    from mdx.data.init import find_cases
+    from mdx.data.layouts import split_address
+
+    path, options = split_address(rest)
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise DataError("is no folder", f"give the folder of the data after '{layout}:'", folder)
+    result = find_cases(layout, folder, options)
+    left = f", {len(result.skipped)} left out ({result.reasons()})" if result.skipped else ""
+    sys.stderr.write(f"{layout}:{path}: {len(result.cases)} cases{left}\n")
+    if "image" not in config.model_fields_set:
+        config = config.model_copy(update={"image": tuple(result.cases[0].images)})
+    return _dataset(rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config)
+
+
+def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig) -> Dataset:
     try:
-        cases = assign_splits(read_table(path, config), config)
+        cases = assign_splits(cases, config)
         cases = assign_roles(cases, config.source, config.target, config.reference)
     except DataError as error:
         raise error if error.where else DataError(error.what, error.remedy, path) from error
@@ -58,13 +90,14 @@ def open_table(path: str | Path, config: DataConfig) -> Dataset:
 def infer_task(cases: Sequence[Case], config: DataConfig) -> Task:
     """What the label column makes the task, from the columns, one image's header and, for ``each``, the masks.
 
-    Masks: segmentation. Texts, or whole numbers of which there are at most ten: classification. Other numbers:
-    regression. Without the default column ``mask``, ``class`` and ``age`` are looked for; without any, the task is
-    harmonisation. Raises DataError for a label column that does not exist.
+    Masks, unless another column is named as the label: segmentation. Texts, or whole numbers of which there are at most
+    ten: classification. Other numbers: regression. Without the default column ``mask``, ``class`` and ``age`` are
+    looked for; without any, the task is harmonisation. Raises DataError for a label column that does not exist.
     """
     dims, channels = _first_readable(cases, config)
     sites = tuple(sorted({case.site for case in cases}))
-    if any(case.mask is not None for case in cases):
+    is_mask = config.label == "mask" or not any(config.label in case.columns for case in cases)
+    if is_mask and any(case.mask is not None for case in cases):
         classes, values = mask_classes(cases, config)
         return Task("segmentation", classes, channels, dims, sites, "mask", values)
     columns = {name for case in cases for name in case.columns}
@@ -75,7 +108,10 @@ def infer_task(cases: Sequence[Case], config: DataConfig) -> Task:
             return Task("harmonisation", (), channels, dims, sites, "")
     if label not in columns:
         raise DataError(f"the table has no column '{label}'", nearest(label, columns))
-    kind, names = _kind_of([case.columns.get(label) for case in cases])
+    values = [case.columns.get(label) for case in cases]
+    if label == "age" and not any(isinstance(value, str) for value in values):
+        return Task("regression", (), channels, dims, sites, label)  # few people have few ages
+    kind, names = _kind_of(values)
     return Task(kind, names, channels, dims, sites, label)
 
 

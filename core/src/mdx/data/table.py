@@ -33,7 +33,13 @@ def read_table(path: str | Path, config: DataConfig) -> list[Case]:
     number where the subject has several cases. Raises DataError with all problems of the table.
     """
     path = Path(path)
-    header, rows = read_rows(path)
+    return rows_as_cases(*read_rows(path), path, path.parent, config)
+
+
+def rows_as_cases(
+    header: Sequence[str], rows: Sequence[Mapping[str, str]], path: Path, folder: Path, config: DataConfig
+) -> list[Case]:
+    """The cases of rows of texts; ``path`` is named in errors, relative paths start at ``folder``."""
     needed = (*config.image, "subject", "site")
     missing = [name for name in needed if name not in header]
     if missing:
@@ -62,8 +68,7 @@ def read_table(path: str | Path, config: DataConfig) -> list[Case]:
         )
     known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column}
     others = {name: _typed([row[name] for row in rows]) for name in header if name not in known}
-    folder = str(path.parent.absolute())
-    locate = _locator(folder)
+    locate = _locator(str(folder.absolute()))
     return [
         Case(
             id=ids[i],
@@ -207,17 +212,27 @@ def write_table(cases: Sequence[Case], path: Path) -> None:
     """Write cases as CSV or TSV that ``read_table`` reads; paths are relative to the table."""
     import io
 
-    folder = str(path.parent.absolute())
+    stream = io.StringIO()
+    writer = csv.writer(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
+    header, rows = cases_as_rows(cases, path.parent)
+    writer.writerow(header)
+    writer.writerows(row.values() for row in rows)
+    write_atomically(path, stream.getvalue())
+
+
+def cases_as_rows(cases: Sequence[Case], folder: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The reverse of ``rows_as_cases``: header and rows of texts, with paths relative to ``folder``."""
+    start = str(folder.absolute())
     images = list(cases[0].images) if cases else []
     others = list(dict.fromkeys(name for case in cases for name in case.columns))
     fixed = [name for name in ("mask", "split", "role") if any(case.value(name) is not None for case in cases)]
-    stream = io.StringIO()
-    writer = csv.writer(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
-    writer.writerow(["case", "subject", "site", *images, *fixed, *others])
+    header = ["case", "subject", "site", *images, *fixed, *others]
+    rows = []
     for case in cases:
-        facts = {"mask": case.mask and os.path.relpath(case.mask, folder), "split": case.split, "role": case.role}
-        writer.writerow([
-            case.id, case.subject, case.site, *(os.path.relpath(case.images[name], folder) for name in images),
+        facts = {"mask": case.mask and os.path.relpath(case.mask, start), "split": case.split, "role": case.role}
+        cells = [
+            case.id, case.subject, case.site, *(os.path.relpath(case.images[name], start) for name in images),
             *(facts[name] for name in fixed), *(case.columns.get(name) for name in others),
-        ])  # fmt: skip
-    write_atomically(path, stream.getvalue())
+        ]  # fmt: skip
+        rows.append({k: "" if v is None else str(v) for k, v in zip(header, cells, strict=True)})
+    return header, rows

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     from torch.optim import Optimizer
 
     from mdx.interfaces.adapter import Prediction
     from mdx.interfaces.dataset import Case, Dataset, Task
     from mdx.interfaces.evaluator import Evaluator
+    from mdx.interfaces.geometry import FileLayout
 
 hookspec = pluggy.HookspecMarker("mdx")
 hookimpl = pluggy.HookimplMarker("mdx")
@@ -30,6 +32,22 @@ class Hooks:
     @hookspec(firstresult=True)
     def mdx_open_dataset(self, scheme: str, rest: str, config: Any) -> Dataset | None:
         """Open ``scheme:rest``; None if the scheme is not yours."""
+
+    @hookspec(firstresult=True)
+    def mdx_read_image(self, path: Path) -> tuple[np.ndarray, FileLayout] | None:
+        """Read a file whose format mdx does not know: (C, *spatial) in the file's own order, and how it lies in space.
+
+        None if the format is not yours. ``layout.suffix`` is what predictions for it are written as.
+        """
+
+    @hookspec(firstresult=True)
+    def mdx_write_image(self, path: Path, values: np.ndarray, layout: FileLayout | None) -> bool | None:
+        """Write (C, *spatial), ordered as the file with ``layout``, to ``path``; None if the suffix is not yours."""
+
+    @hookspec
+    def mdx_image_suffixes(self) -> Sequence[str]:
+        """Suffixes that your ``mdx_read_image`` reads, such as ``.nrrd``, so that folders can be searched for them."""
+        return ()
 
     @hookspec(firstresult=True)
     def mdx_make_optimizer(self, name: str, params: Any, options: Mapping[str, Any]) -> Optimizer | None:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import PluginError
+from mdx.plugins.published import Faults, PublishedTable, TableReader
 
 API = 1
 """The version of the plugin interface that this core speaks."""
 
 TARGET_LABELS = ("never", "val", "train")
 UNSEEN_SITES = ("yes", "no", "calibrate")
-PROVIDES = ("datasets", "models", "evaluators", "optimizers")
+PROVIDES = ("datasets", "layouts", "models", "evaluators", "optimizers")
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Capabilities:
     Attributes:
         target_labels: labels of target cases visible in ``fit``: ``never``, ``val`` or ``train`` (train and val).
         unseen_sites: whether ``apply`` accepts a site that was not in the run.
+        own_network: whether it can be run with a network of the user's (``--init-from``).
     """
 
     task: str
@@ -36,6 +38,7 @@ class Capabilities:
     trains: bool = True
     unseen_sites: str = "yes"
     target_labels: str = "never"
+    own_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Variant:
     config: str | None = None
     target_labels: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    own_network: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,24 +62,6 @@ class Preset:
     summary: str = ""
     data: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """How one row of a published table is run; ``published_only`` says why a row is not."""
-
-    variant: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    published_only: str | None = None
-
-
-@dataclass(frozen=True)
-class PublishedTable:
-    """A table of the paper: its numbers (a CSV file in the plugin) and how its rows are run."""
-
-    file: str
-    metric: str
-    rows: Mapping[str, TableRow] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,18 +107,15 @@ def read_manifest(path: Path) -> Manifest:
             f"the plugin is made for plugin interface {api}, this mdx speaks {API}",
             "upgrade mdx-core" if newer else "upgrade the plugin",
         )
-    faults: list[str] = []
-    manifest = _Reader(faults).manifest(raw, path.parent)
-    if faults:
-        raise PluginError("; ".join(faults), "correct mdx.toml or ask the plugin's authors")
+    reader = _Reader()
+    manifest = reader.manifest(raw, path.parent)
+    if reader.faults:
+        raise PluginError("; ".join(reader.faults), "correct mdx.toml or ask the plugin's authors")
     return manifest
 
 
-class _Reader:
+class _Reader(Faults):
     """Turns tables of the file into dataclasses and collects what is wrong with them."""
-
-    def __init__(self, faults: list[str]) -> None:
-        self.faults = faults
 
     def manifest(self, raw: dict[str, Any], folder: Path) -> Manifest:
         known = set(Manifest.__dataclass_fields__) - {"folder"}
@@ -149,6 +132,7 @@ class _Reader:
         for group in raw.get("provides", {}):
             if group not in PROVIDES:
                 self.faults.append(f"[provides.{group}] is not one of {', '.join(PROVIDES)}")
+        tables = TableReader(self.faults)
         if raw.get("adapter") and not (raw.get("config") and raw.get("capabilities")):
             self.faults.append("an adapter needs 'config' and [capabilities]")
         return Manifest(
@@ -165,7 +149,7 @@ class _Reader:
             capabilities=self.capabilities(raw["capabilities"]) if "capabilities" in raw else None,
             presets={k: self.preset(k, v) for k, v in raw.get("presets", {}).items()},
             variants=variants,
-            tables={k: self.table(k, v) for k, v in raw.get("tables", {}).items()},
+            tables={k: tables.table(k, v, variants, raw.get("presets", {})) for k, v in raw.get("tables", {}).items()},
             provides=raw.get("provides", {}),
         )
 
@@ -180,28 +164,17 @@ class _Reader:
         return Capabilities(**{k: v for k, v in values.items() if k in Capabilities.__dataclass_fields__})
 
     def variant(self, name: str, raw: dict[str, Any]) -> Variant:
-        self.unknown(f"[variants.{name}]", raw, {"summary", "adapter", "config", "target_labels", "set"})
+        self.unknown(f"[variants.{name}]", raw, {"summary", "adapter", "config", "target_labels", "set", "own_network"})
         if "target_labels" in raw:
             self.allowed(f"variants.{name}.target_labels", raw["target_labels"], TARGET_LABELS)
         return Variant(
             name, raw.get("summary", ""), raw.get("adapter"), raw.get("config"), raw.get("target_labels"),
-            raw.get("set", {}),
+            raw.get("set", {}), raw.get("own_network"),
         )  # fmt: skip
 
     def preset(self, name: str, raw: dict[str, Any]) -> Preset:
         self.unknown(f"[presets.{name}]", raw, {"summary", "data", "set"})
         return Preset(name, raw.get("summary", ""), raw.get("data"), raw.get("set", {}))
-
-    def table(self, name: str, raw: dict[str, Any]) -> PublishedTable:
-        self.unknown(f"[tables.{name}]", raw, {"file", "metric", "rows"})
-        rows = {}
-        for key, row in raw.get("rows", {}).items():
-            self.unknown(f"[tables.{name}.rows.{key}]", row, {"variant", "set", "published_only"})
-            rows[key] = TableRow(row.get("variant"), row.get("set", {}), row.get("published_only"))
-        return PublishedTable(raw.get("file", ""), raw.get("metric", ""), rows)
-
-    def unknown(self, where: str, raw: Mapping[str, Any], known: set[str]) -> None:
-        self.faults.extend(f"{where} has an unknown key '{key}'" for key in raw if key not in known)
 
     def allowed(self, name: str, value: object, options: tuple[str, ...]) -> None:
         if value not in options:
