@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mdx.interfaces.model import Model
     from mdx.runs.loading import load_run
     from mdx.runs.run import Run
+    from mdx.sweeps.reproduction import reproduce
+    from mdx.sweeps.sweep import sweep
     from mdx.workflow import run
 
 __version__ = "0.1.0"
@@ -33,12 +35,14 @@ _HOME = {
     "Model": "mdx.interfaces.model",
     "Run": "mdx.runs.run",
     "load_run": "mdx.runs.loading",
+    "reproduce": "mdx.sweeps.reproduction",
     "run": "mdx.workflow",
+    "sweep": "mdx.sweeps.sweep",
 }
 
 __all__ = [
     "Adapter", "Batch", "Case", "Dataset", "Evaluator", "MethodConfig", "Model", "Prediction", "Reference", "Run",
-    "Sample", "Task", "load_run", "run",
+    "Sample", "Task", "load_run", "reproduce", "run", "sweep",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mdx.config import RunSettings
 from mdx.errors import ConfigError, DataError, UsageError, nearest
-from mdx.files import cannot_write, write_atomically
+from mdx.files import cannot_write, folder_and_part, write_atomically
 from mdx.interfaces.adapter import Prediction, Reference
 from mdx.interfaces.dataset import Dataset, Task
 from mdx.plugins.manager import HookCaller, installed_hooks
@@ -52,7 +52,7 @@ def apply_files(
         if len(parts) != len(columns):
             raise UsageError(f"'{text}' names {len(parts)} file(s), the run needs {len(columns)}: {', '.join(columns)}")
         for part in parts:
-            if not part.is_file():
+            if not part.is_file() and folder_and_part(part) is None:  # a folder holds a DICOM series
                 raise DataError("there is no such file", "check the path", part)
         name = case_name(parts[0])
         if name in jobs:

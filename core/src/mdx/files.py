@@ -61,6 +61,28 @@ def cannot_write(path: Path, error: OSError) -> ResourceError:
     )
 
 
+def folder_and_part(path: Path) -> tuple[Path, str] | None:
+    """``folder`` or ``folder#part`` of what is a folder on disk, as one series of a folder of DICOM files is named."""
+    if path.is_dir():
+        return path, ""
+    name, mark, part = path.name.rpartition("#")
+    folder = path.with_name(name) if mark and name else None
+    return (folder, part) if folder is not None and folder.is_dir() else None
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """Size and time of change in nanoseconds; of a folder, the sum and the latest of the files directly in it.
+
+    Raises OSError for a path that leads to nothing.
+    """
+    inside = folder_and_part(path)
+    if inside is None:
+        state = path.stat()
+        return state.st_size, state.st_mtime_ns
+    states = [entry.stat() for entry in os.scandir(inside[0]) if entry.is_file()]
+    return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
+
+
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file, or leave the old one as it was."""
     with replacing(path) as temporary:

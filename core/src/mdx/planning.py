@@ -24,6 +24,7 @@ class Plan:
         data: the URI of the data; ``cohorts`` the URIs of ``--data NAME=URI``.
         baselines: names of the variants that are run beside this one.
         notes: what the user should know about choices made for them.
+        init_from: the run or file whose network is used; ``init_digest`` a hash of its content.
     """
 
     plugin: Plugin
@@ -37,6 +38,8 @@ class Plan:
     baselines: tuple[str, ...]
     notes: tuple[str, ...] = ()
     layers: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    init_from: Path | None = None
+    init_digest: str = ""
 
     @property
     def variant_name(self) -> str:
@@ -69,6 +72,7 @@ def make_plan(
     device: str | None = None,
     precision: str | None = None,
     baselines: Sequence[str] | None = None,
+    init_from: str | Path | None = None,
 ) -> Plan:
     """Validate a request. Raises UsageError, ConfigError or PluginError with everything that is wrong with it."""
     found = find_plugin(plugin)
@@ -93,6 +97,12 @@ def make_plan(
     beside = manifest.baselines if baselines is None else tuple(baselines)
     for name in beside:
         _variant(manifest, name)
+    digest = ""
+    if init_from is not None:
+        from mdx.runs.own_network import digest_of_network
+
+        beside = _with_own_network(manifest, chosen, beside, baselines is not None, notes)
+        digest = digest_of_network(Path(init_from))
     return Plan(
         plugin=found,
         manifest=manifest,
@@ -105,6 +115,8 @@ def make_plan(
         baselines=tuple(b for b in beside if chosen is None or b != chosen.name),
         notes=tuple(notes),
         layers=layers,
+        init_from=None if init_from is None else Path(init_from),
+        init_digest=digest,
     )
 
 
@@ -127,6 +139,8 @@ def recorded_plan(facts: Mapping[str, Any]) -> Plan:
         baselines=tuple(facts["baselines"]),
         notes=tuple(facts["notes"]),
         layers=layers,
+        init_from=Path(own["path"]) if (own := facts.get("init_from")) else None,
+        init_digest=own["digest"] if own else "",
     )
 
 
@@ -144,6 +158,28 @@ def _variant(manifest: Manifest, name: str | None) -> Variant | None:
     if wanted not in manifest.variants:
         raise UsageError(f"{manifest.name} has no variant '{wanted}'", nearest(wanted, manifest.variants))
     return manifest.variants[wanted]
+
+
+def _with_own_network(
+    manifest: Manifest, chosen: Variant | None, beside: Sequence[str], asked: bool, notes: list[str]
+) -> tuple[str, ...]:
+    """The baselines that can be run with the user's network; raises UsageError where what was asked for cannot."""
+    if not (manifest.capabilities and manifest.capabilities.own_network):
+        raise UsageError(
+            f"{manifest.name} cannot be run with a network of yours",
+            "leave --init-from out; 'mdx show PLUGIN' says which plugins can",
+        )
+    trains = {name for name, variant in manifest.variants.items() if variant.own_network is False}
+    refused = [n for n in ([chosen.name] if chosen else []) + (list(beside) if asked else []) if n in trains]
+    if refused:
+        raise UsageError(
+            f"'{refused[0]}' trains a network of its own, which --init-from would replace",
+            "leave it out, or run it without --init-from",
+        )
+    left_out = [name for name in beside if name in trains]
+    if left_out:
+        notes.append(f"Left out beside a network of your own: {', '.join(left_out)}, which would train another one.")
+    return tuple(name for name in beside if name not in trains)
 
 
 def _preset(

@@ -51,6 +51,8 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "split_hash": split_hash(data.cases),
         "task": dataclasses.asdict(data.task),
         "layers": plan.layers,
+        "init_from": {"name": plan.init_from.name, "path": str(plan.init_from.resolve()), "digest": plan.init_digest}
+        if plan.init_from else None,
         "notes": list(plan.notes),
         "identity": identity,
         "mdx": __version__,
@@ -58,7 +60,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "source": source_hash(),
         "machine": machine(),
         "started": folders.now(),
-    }
+    }  # fmt: skip
     write_json(directory / "provenance.json", provenance)
 
 
@@ -67,7 +69,8 @@ def absolute_uri(uri: str) -> str:
     scheme, colon, rest = uri.partition(":")
     if not colon:
         return str(Path(uri).resolve())
-    return f"{scheme}:{Path(rest).resolve()}" if Path(rest).exists() else uri
+    path, mark, options = (rest, "", "") if Path(rest).exists() else rest.partition("?")  # bids:study?suffix=T1w
+    return f"{scheme}:{Path(path).resolve()}{mark}{options}" if Path(path).exists() else uri
 
 
 def _write_table(data: Dataset, path: Path) -> None:

@@ -21,7 +21,8 @@ from mdx.runs.scoring import evaluators_for, score_cases
 
 
 def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller, others: Dataset | None = None) -> None:
-    """Predict and score ``cases``; write predictions, scores.csv, summary.json, timings, embeddings and overlays.
+    """Predict and score the labelled ones of ``cases``; write predictions, scores.csv, summary.json, timings,
+    embeddings and overlays.
 
     Args:
         others: cases that are not scored, such as the train cases; predicted only where a method gives embeddings, for
@@ -33,6 +34,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     evaluators = evaluators_for(loaded.task, settings.run, hooks.call("mdx_evaluators", task=loaded.task))
     if not len(cases):
         raise DataError("there is no test case", "raise data.test_fraction, or give the table a split column")
+    cases = _labelled(cases, hooks)
     folder = directory / "predictions"
     folder.mkdir(exist_ok=True)
     details: dict[str, Any] = {}
@@ -63,6 +65,19 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
         raise DataError(f"nothing scores the task '{loaded.task.kind}'", "install a plugin with an evaluator for it")
     summary = pd.concat(made, ignore_index=True)
     write_json(directory / "summary.json", summary.to_dict(orient="records"))  # last: it says that scoring is complete
+
+
+def _labelled(cases: Dataset, hooks: HookCaller) -> Dataset:
+    """The cases that can be scored; says how many cannot. Raises DataError if none can."""
+    label = cases.task.label
+    scored = [
+        c.id for c in cases.cases if not label or (c.mask if label == "mask" else c.columns.get(label)) is not None
+    ]
+    if not scored:
+        raise DataError(f"no test case has a '{label}'", "label some, or use 'mdx apply' to predict without scores")
+    if len(scored) < len(cases):
+        hooks.report(f"{len(cases) - len(scored)} of {len(cases)} test cases have no '{label}' and are not scored")
+    return cases.where(id=scored)
 
 
 def _with_embeddings(

@@ -25,12 +25,14 @@ from mdx.runs import directory as folders
 from mdx.runs.device import make_fabric
 from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
+from mdx.runs.own_network import OwnNetwork, kept, read_own_network
 from mdx.runs.provenance import digest_of, source_hash, versions
 from mdx.runs.run import Run
 from mdx.runs.scoring import evaluators_for, score_cases
 from mdx.scores import score
 
 NOT_IN_IDENTITY = {"threads", "workers", "predictions", "bootstrap"}
+ROLES = {"source", "target", "reference"}
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
 
@@ -57,8 +59,8 @@ def run(
         data: URI of the data; the preset's own if not given.
         out: folder of runs.
         again: make a new run although an equal one exists.
-        request: ``variant, preset, seed, device, precision, baselines, config``, and ``settings``, a dict of what
-            ``--set`` takes.
+        request: ``variant, preset, seed, device, precision, baselines, config, init_from``, and ``settings``, a dict
+            of what ``--set`` takes.
     """
     settings = request.pop("settings", {})
     plan = make_plan(plugin, data=[data] if data else [], assignments=settings, **request)
@@ -68,8 +70,9 @@ def run(
 def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str] | None = None) -> Result:
     """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
     data = open_data(plan)
+    own = own_network(plan, data)
     directory = folders.claim(out, plan.plugin.name, identity(plan, data), again)
-    return _carry_out(plan, data, directory, command or sys.argv)
+    return _carry_out(plan, data, directory, command or sys.argv, own)
 
 
 def resume(path: str | Path) -> Result:
@@ -87,20 +90,27 @@ def resume(path: str | Path) -> Result:
             "start it anew with 'mdx run', or bring the old state back",
             directory,
         )
-    return _carry_out(plan, data, directory, sys.argv)
+    own = (kept(directory) or own_network(plan, data)) if plan.init_from else None
+    return _carry_out(plan, data, directory, sys.argv, own)
 
 
-def _carry_out(plan: Plan, data: Dataset, directory: Path, command: Sequence[str]) -> Result:
+def _carry_out(
+    plan: Plan, data: Dataset, directory: Path, command: Sequence[str], own: OwnNetwork | None = None
+) -> Result:
     if folders.is_done(directory):
         return Result(directory, found=True)
     with folders.owned(directory):
         try:
             record(plan, data, directory, identity(plan, data), command)
+            if own is not None:
+                own.keep(directory)
             with _signals() as stopping:
                 _run_method(plan, data, directory, stopping)
                 for name in plan.baselines:
                     baseline, beside = plan.for_variant(name), directory / "baselines" / name
                     record(baseline, data, beside, identity(baseline, data), command)
+                    if own is not None:
+                        own.keep(beside)
                     _run_method(baseline, data, beside, stopping)
             write_report(directory)
             write_atomically(directory / "done", folders.now() + "\n")
@@ -128,6 +138,13 @@ def open_data(plan: Plan) -> Dataset:
     return data
 
 
+def own_network(plan: Plan, data: Dataset) -> OwnNetwork | None:
+    """The network that the plan starts from, compared with the data (see ``read_own_network``); None without one."""
+    if plan.init_from is None:
+        return None
+    return read_own_network(plan.init_from, plan.init_digest, data, plan.settings.data)
+
+
 def identity(plan: Plan, data: Dataset) -> str:
     """Eight digits that are equal for equal runs: settings, data, seed, versions and source."""
     values = plan.settings.values()
@@ -135,7 +152,7 @@ def identity(plan: Plan, data: Dataset) -> str:
     adapter_types(plan.plugin, plan.variant)  # imports the plugin, whose source is part of the identity
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
-        source_hash(),
+        source_hash(), *([plan.init_digest] if plan.init_digest else []),
     )  # fmt: skip
 
 
@@ -183,6 +200,7 @@ def _fit(
     settings = plan.settings
     adapter_type, _ = adapter_types(plan.plugin, plan.variant)
     adapter = adapter_type(settings.method)
+    adapter.own_network = kept(directory)
     torch.manual_seed(plan.seed)  # initial weights
     model = adapter.build(data)
 
@@ -191,7 +209,8 @@ def _fit(
         live = LoadedRun(directory, plan.plugin, settings, data.task, adapter, model)
         return score_cases(seen, evaluators, live.predict)[0]
 
-    preprocessing = settings.values()["data"]
+    # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
+    preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in ROLES}
     run = Run(
         directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
         hooks=hooks, identity=digest_of(source_hash(), versions(), preprocessing, settings.values()["optimizer"],
@@ -200,9 +219,12 @@ def _fit(
     )  # fmt: skip
     stopping[:] = [run]
     folders.set_status(directory, "running")
-    with run.autocast():
-        adapter.fit(hide(data, plan.target_labels), model, run)
-    run.finish()
+    try:
+        with run.autocast():
+            adapter.fit(hide(data, plan.target_labels), model, run)
+        run.finish()
+    finally:
+        run.close()
     stopping.clear()
     timings = {"fit": time.monotonic() - started, "stages": run.timings}
     write_json(directory / "timings.json", timings)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mdx.cli.prepare import prepare_command
+
 if TYPE_CHECKING:
     from mdx.data.config import DataConfig
 
@@ -20,14 +22,25 @@ data_app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
+data_app.command("prepare")(prepare_command)
 
 
 @data_app.command("init")
 def init_command(
-    folder: Path = typer.Argument(help="Folder with images, and masks in labels/ or named *_mask, *_seg, *_label."),
+    folder: str = typer.Argument(
+        help="A folder, or an address with options such as 'bids:/study?suffix=T1w,FLAIR'.", metavar="FOLDER"
+    ),
     out: Path = typer.Option(Path("cohort.csv"), help="The table to write."),
-    site_from: str = typer.Option(None, metavar="REGEX", help="Site: the first group, in the joined site or the path."),
-    subject_from: str = typer.Option(None, metavar="REGEX", help="Subject: the first group, in the path."),
+    layout: str = typer.Option(
+        None, metavar="NAME", help="bids, msd, ixi, prostate or a plugin's; found by itself; none: a plain folder."
+    ),
+    site_from: str = typer.Option(
+        None,
+        metavar="RULE",
+        help="Site: a column of the joined table, 'folder', or a REGEX (first group, in the path).",
+    ),
+    subject_from: str = typer.Option(None, metavar="RULE", help="Subject: the same."),
+    class_from: str = typer.Option(None, metavar="RULE", help="Class: the same."),
     join: Path = typer.Option(None, metavar="TABLE", help="A table with more columns, such as a manifest with sites."),
     on: str = typer.Option(None, metavar="COLUMN", help="Its column that names files or subjects."),
     force: bool = typer.Option(False, "--force", help="Write over a table that is there."),
@@ -36,20 +49,24 @@ def init_command(
     from mdx.data.init import init_table
 
     result = init_table(
-        folder, out, site_from=site_from, subject_from=subject_from, join=join, on=on, overwrite=force
+        folder, out, layout=layout, site_from=site_from, subject_from=subject_from, class_from=class_from, join=join,
+        on=on, overwrite=force,
     )  # fmt: skip
     sites = Counter(case.site for case in result.cases)
     masks = sum(case.mask is not None for case in result.cases)
+    classes = Counter(str(c.columns["class"]) for c in result.cases if c.columns.get("class") is not None)
     typer.echo(f"{out}: {len(result.cases)} cases of {len({c.subject for c in result.cases})} subjects, {masks} masks")
     for site, n in sorted(sites.items()):
         typer.echo(f"  site {site}: {n}")
+    if classes:
+        listed = ", ".join(f"{name} {n}" for name, n in classes.most_common(SHOWN))
+        typer.echo(f"  classes: {listed}" + (f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""))
     for message in result.messages:
         typer.echo(f"note: {message}")
     for name, reason in result.skipped[:SHOWN]:
         typer.echo(f"skipped: {name}: {reason}")
-    if len(result.skipped) > SHOWN:
-        reasons = Counter(reason for _, reason in result.skipped[SHOWN:])
-        typer.echo(f"skipped: {', '.join(f'{n} more: {reason}' for reason, n in reasons.items())}")
+    for reason, n in Counter(reason for _, reason in result.skipped[SHOWN:]).most_common():
+        typer.echo(f"skipped: {n} more: {reason}")
     typer.echo(f"next: mdx data check {out}")
 
 

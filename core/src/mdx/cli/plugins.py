@@ -9,6 +9,7 @@ from typing import Any, cast
 import typer
 
 from mdx.plugins.discovery import Plugin, discover, find_plugin
+from mdx.plugins.published import PublishedTable
 
 
 def list_command(
@@ -91,14 +92,22 @@ def show_command(
     if manifest.capabilities:
         c = manifest.capabilities
         typer.echo(f"\ntask {c.task}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}")
+        if c.own_network:
+            typer.echo("can be run with a network of yours: --init-from RUN or net.pt")
     beside = set(manifest.baselines)
     _section("variants", {v.name + (" *" if v.name == manifest.default_variant else " +" if v.name in beside else ""):
                           v.summary for v in manifest.variants.values()})  # fmt: skip
     if manifest.variants:
         typer.echo("  (* the default, + run beside it)")
     _section("presets", {p.name: p.summary or p.data or "" for p in manifest.presets.values()})
-    _section("tables", {name: f"{len(t.rows)} rows, {t.metric}" for name, t in manifest.tables.items()})
+    _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
     _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})
+
+
+def _keys(table: PublishedTable) -> str:
+    rows = next(iter(table.keys.values()), {})
+    left = sum(key.published_only is not None for key in rows.values())
+    return f"{len(rows)} rows" + (f", {left} of them as published only" if left else "")
 
 
 def _section(title: str, rows: dict[str, str]) -> None:

@@ -24,6 +24,9 @@ def run_command(
         [], "--set", metavar="KEY=VALUE", help="A setting; lists with commas; several KEY=VALUE may follow one --set."
     ),
     baselines: str = typer.Option(None, help="Variants to run beside it: names with commas, or 'none'."),
+    init_from: Path = typer.Option(
+        None, help="A network that you have: the directory of a run, or a TorchScript file with a stated contract."
+    ),
     seed: int = typer.Option(0, min=0, help="Fixes every random number."),
     device: str = typer.Option(None, help="auto, cpu, cuda or mps."),
     precision: str = typer.Option(None, help="32-true or bf16-mixed."),
@@ -40,7 +43,7 @@ def run_command(
         chosen = [] if baselines == "none" else [b.strip() for b in baselines.split(",") if b.strip()]
     plan = make_plan(
         plugin, variant=variant, preset=preset, data=data, config=config, assignments=assignments, seed=seed,
-        device=device, precision=precision, baselines=chosen,
+        device=device, precision=precision, baselines=chosen, init_from=init_from,
     )  # fmt: skip
     if dry_run:
         _print_plan(plan, out, as_json)
@@ -64,10 +67,11 @@ def resume_command(
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     from mdx.runs.device import check_device
-    from mdx.workflow import identity, open_data
+    from mdx.workflow import identity, open_data, own_network
 
     check_device(plan.settings.run)
     data = open_data(plan)
+    own_network(plan, data)  # raises where it does not fit
     counts: dict[str, int] = {}
     for case in data.cases:
         key = f"{case.site} {case.split}"
@@ -75,13 +79,15 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "plugin": plan.plugin.name, "variant": plan.variant_name, "baselines": list(plan.baselines),
         "preset": plan.preset, "data": plan.data, "cases": dict(sorted(counts.items())),
-        "target_labels": plan.target_labels, "out": str(out), "identity": identity(plan, data),
+        "target_labels": plan.target_labels, "init_from": plan.init_from, "out": str(out),
+        "identity": identity(plan, data),
         "settings": plan.settings.annotated(), "notes": list(plan.notes),
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(facts, indent=1, default=str))
         return
-    for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "target_labels", "identity", "notes"):
+    for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "target_labels", "init_from", "identity",
+                "notes"):  # fmt: skip
         typer.echo(f"{key}: {facts[key]}")
     for space, values in facts["settings"].items():
         for key, entry in values.items():

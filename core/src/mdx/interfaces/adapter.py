@@ -15,6 +15,7 @@ from mdx.interfaces.geometry import Geometry
 from mdx.interfaces.model import Model
 
 if TYPE_CHECKING:
+    from mdx.runs.own_network import OwnNetwork
     from mdx.runs.run import Run
 
 
@@ -65,9 +66,12 @@ class Adapter(ABC, Generic[ConfigT]):
     Attributes:
         config: the validated settings.
         needs_data: whether ``apply`` needs the run's own data again (see ``attach``).
+        own_network: what the user gave with ``--init-from``; there before ``build``, and only for plugins that declare
+            ``own_network`` in their manifest.
     """
 
     needs_data: bool = False
+    own_network: OwnNetwork | None = None
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mdx.errors import DataError, HiddenLabelError, nearest
+from mdx.files import file_state
 from mdx.interfaces.geometry import Geometry
 
 TaskKind = Literal["segmentation", "classification", "regression", "detection", "harmonisation"]
@@ -39,6 +40,11 @@ class Task:
     sites: tuple[str, ...]
     label: str = "mask"
     label_values: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of images that the channels come from: ``t1`` of ``t1``, ``image`` of ``image[0], image[1]``."""
+        return tuple(dict.fromkeys(name.partition("[")[0] for name in self.channels))
 
 
 @dataclass(frozen=True)
@@ -235,12 +241,15 @@ class Dataset:
             )
             for c in self.cases
         ]  # fmt: skip
-        return hashlib.sha256(json.dumps([repr(self.task), rows]).encode()).hexdigest()
+        task = replace(self.task, sites=())  # every row has its site: a part is the same part of any whole
+        return hashlib.sha256(json.dumps([repr(task), rows]).encode()).hexdigest()
 
 
 def _file_identity(path: Path | None) -> tuple[str, int, int] | None:
     """Name, size and time of change; a missing file is the business of the check, not of the fingerprint."""
-    if path is None or not path.exists():
-        return None if path is None else (path.name, -1, -1)
-    stat = path.stat()
-    return path.name, stat.st_size, stat.st_mtime_ns
+    if path is None:
+        return None
+    try:
+        return path.name, *file_state(path)
+    except OSError:
+        return path.name, -1, -1

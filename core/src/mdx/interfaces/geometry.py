@@ -13,11 +13,11 @@ class FileLayout:
     """How a file stores its image, kept so that a prediction can be written exactly onto it.
 
     Attributes:
-        kind: ``nifti`` for volumes, ``image`` for PNG, JPEG and other plain images.
+        kind: ``nifti`` for volumes, ``image`` for PNG, JPEG, films and other plain images.
         shape: shape on disk.
         affine: (4, 4) voxel to millimetre matrix of the file; identity for plain images.
-        header: the binary NIfTI header as read; empty for plain images.
-        suffix: ``.nii.gz``, ``.nii``, ``.png``...
+        header: the binary NIfTI header as read; empty for plain images and for volumes of other formats.
+        suffix: what predictions are written as: ``.nii.gz``, ``.nii``, ``.png``...
     """
 
     kind: Literal["nifti", "image"]

@@ -1,15 +1,11 @@
 """Pictures of a run: overlays in three planes, training curves, scores by site, the change of each case.
 
-Figures are made with matplotlib's object interface, so that nothing is shown or kept globally. Plots are inline SVG
-whose ink is the text colour of the page they are put in, so that one drawing serves light, dark and printed pages.
+Figures are made with matplotlib's object interface, so that nothing is shown or kept globally.
 """
 
 from __future__ import annotations
 
 import base64
-import html
-import io
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +13,10 @@ from typing import Any
 import numpy as np
 
 from mdx.evaluation.statistics import goodness
+from mdx.report.drawing import ACROSS, FAINT, GRID, INK, OWN, SERIES, as_svg, panels_of, plain_axes, words
 
 PREDICTED, REFERENCE = "#e69f00", "#56b4e9"  # two colours of Okabe and Ito that colour-blind readers tell apart
 UP, DOWN = "#009e73", "#d55e00"
-SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
-# stand-ins that ``_svg`` replaces with the page's own colours
-INK, OWN, FAINT, GRID = "#010203", "#010204", "#010205", "#010206"
-PAGE_COLOURS = {INK: "currentColor", OWN: "var(--accent)", FAINT: "var(--soft)", GRID: "var(--line)"}
-ACROSS = 4
-"""Panels in a row."""
 
 
 def overlay(
@@ -61,7 +52,7 @@ def overlay(
     handles = [Line2D([], [], color=PREDICTED, label="prediction")]
     if reference is not None:
         handles.append(Line2D([], [], color=REFERENCE, label="reference"))
-    figure.suptitle(_words(title), color="white", fontsize=9, y=0.97)
+    figure.suptitle(words(title), color="white", fontsize=9, y=0.97)
     figure.legend(handles=handles, loc="lower center", ncol=2, frameon=False, fontsize=8, labelcolor="white")
     figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.09, wspace=0.03)
     figure.savefig(path, facecolor="black")
@@ -103,19 +94,21 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
                 series.setdefault((row["stage"], metric), {}).setdefault(part, []).append((row["epoch"] + 1, value))
     if not series:
         return ""
-    figure, panels = _panels(len(series), width=2.7, height=2.2)
+    figure, panels = panels_of(len(series), width=2.7, height=2.2)
     for axes, ((stage, metric), parts) in zip(panels, series.items(), strict=True):
         for j, (part, points) in enumerate(parts.items()):
             x, y = zip(*points, strict=True)
             colour = {"train": FAINT, "val": OWN}.get(part, SERIES[j % len(SERIES)])
-            axes.plot(x, y, color=colour, marker="o" if len(x) < 20 else None, markersize=3, lw=1.4, label=_words(part))
-        axes.set_title(_words(f"{stage}: {metric}"), fontsize=9, color=INK, loc="left")
+            axes.plot(x, y, color=colour, marker="o" if len(x) < 20 else None, markersize=3, lw=1.4, label=words(part))
+        axes.set_title(words(f"{stage}: {metric}"), fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        if len({epoch for points in parts.values() for epoch, _ in points}) == 1:
+            axes.margins(x=20)  # one epoch: whole numbers around it, not fractions of an epoch
         axes.grid(axis="y", color=GRID, lw=0.7)
         axes.legend(frameon=False, fontsize=8, labelcolor=INK)
-        _plain(axes)
-    return _svg(figure, "training curves")
+        plain_axes(axes)
+    return as_svg(figure, "training curves")
 
 
 def site_scores(
@@ -126,7 +119,7 @@ def site_scores(
     if not shown:
         return ""
     margin = 0.06 * (max(shown) - min(shown)) + 0.005
-    figure, panels = _panels(len(sites), width=2.3, height=0.75 + 0.22 * len(methods))
+    figure, panels = panels_of(len(sites), width=2.3, height=0.75 + 0.22 * len(methods))
     for s, (axes, site) in enumerate(zip(panels, sites, strict=True)):
         for y, (_, rows) in enumerate(methods):
             row, colour = rows[s], INK if y else OWN
@@ -135,21 +128,21 @@ def site_scores(
             if row["low"] is not None:
                 axes.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.6 if y else 2.4)
             axes.plot(row["mean"], y, "o", color=colour, ms=4.5 if y else 6.5)
-        axes.set_title(_words(site), fontsize=9.5, color=INK, loc="left")
+        axes.set_title(words(site), fontsize=9.5, color=INK, loc="left")
         axes.set_xlim(min(shown) - margin, max(shown) + margin)
         axes.set_ylim(len(methods) - 0.4, -0.6)
-        axes.set_yticks(range(len(methods)), [_words(name) for name, _ in methods] if s % ACROSS == 0 else [])
+        axes.set_yticks(range(len(methods)), [words(name) for name, _ in methods] if s % ACROSS == 0 else [])
         axes.set_xlabel(metric.replace("_", " "), fontsize=8, color=INK)
         axes.grid(axis="x", color=GRID, lw=0.7)
-        _plain(axes)
-    return _svg(figure, f"{metric} by site and method")
+        plain_axes(axes)
+    return as_svg(figure, f"{metric} by site and method")
 
 
 def changes(
     metric: str, better: str, pairs: Mapping[str, Sequence[tuple[float, float]]], before: str, after: str
 ) -> str:
     """A panel a site: a line for each case from its score before to that after, as SVG."""
-    figure, panels = _panels(len(pairs), width=2.1, height=2.5)
+    figure, panels = panels_of(len(pairs), width=2.1, height=2.5)
     values = [v for pair in pairs.values() for both in pair for v in both]
     margin = 0.06 * (max(values) - min(values)) + 0.005
     for axes, (site, scores) in zip(panels, pairs.items(), strict=True):
@@ -157,14 +150,14 @@ def changes(
             gain = goodness(b, better) - goodness(a, better)
             colour = UP if gain > 0 else DOWN if gain < 0 else FAINT
             axes.plot([0, 1], [a, b], color=colour, lw=1.2, marker="o", ms=3.5)
-        axes.set_xticks([0, 1], [_words(before), _words(after)])
+        axes.set_xticks([0, 1], [words(before), words(after)])
         axes.set_xlim(-0.3, 1.3)
         axes.set_ylim(min(values) - margin, max(values) + margin)
-        axes.set_title(_words(site), fontsize=9.5, color=INK, loc="left")
+        axes.set_title(words(site), fontsize=9.5, color=INK, loc="left")
         axes.grid(axis="y", color=GRID, lw=0.7)
         axes.set_ylabel(metric.replace("_", " "), fontsize=8, color=INK)
-        _plain(axes)
-    return _svg(figure, f"{metric} of each case with {before} and with {after}")
+        plain_axes(axes)
+    return as_svg(figure, f"{metric} of each case with {before} and with {after}")
 
 
 def reliability(methods: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> str:
@@ -173,7 +166,7 @@ def reliability(methods: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int 
     Args:
         methods: name -> (n,) confidence of the predicted class, and (n,) whether it was right.
     """
-    figure, axes_of = _panels(len(methods), width=2.1, height=2.3)
+    figure, axes_of = panels_of(len(methods), width=2.1, height=2.3)
     for axes, (name, (confidence, right)) in zip(axes_of, methods.items(), strict=True):
         index = np.minimum((confidence * bins).astype(int), bins - 1)
         filled = np.unique(index)
@@ -183,11 +176,11 @@ def reliability(methods: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int 
         axes.plot([0, 1], [0, 1], color=GRID, lw=1)
         axes.scatter(x, y, s=12 + 150 * share, color=INK if name != next(iter(methods)) else OWN, lw=0)
         axes.set(xlim=(0, 1.03), ylim=(-0.03, 1.03))
-        axes.set_title(_words(name), fontsize=9.5, color=INK, loc="left")
+        axes.set_title(words(name), fontsize=9.5, color=INK, loc="left")
         axes.set_xlabel("confidence", fontsize=8, color=INK)
         axes.set_ylabel("share right", fontsize=8, color=INK)
-        _plain(axes)
-    return _svg(figure, "share of cases classified rightly against confidence")
+        plain_axes(axes)
+    return as_svg(figure, "share of cases classified rightly against confidence")
 
 
 def predicted_against_true(methods: Mapping[str, Any], label: str) -> str:
@@ -196,21 +189,19 @@ def predicted_against_true(methods: Mapping[str, Any], label: str) -> str:
     Args:
         methods: name -> rows of scores.csv, with ``truth``, ``predicted`` and ``site``.
     """
-    figure, axes_of = _panels(len(methods), width=2.4, height=2.5)
+    figure, axes_of = panels_of(len(methods), width=2.4, height=2.5)
     every = np.concatenate([rows[["truth", "predicted"]].to_numpy().ravel() for rows in methods.values()])
     ends = (every.min(), every.max())
     for axes, (name, rows) in zip(axes_of, methods.items(), strict=True):
         axes.plot(ends, ends, color=GRID, lw=1)
         for k, (site, part) in enumerate(rows.groupby("site", sort=True)):
-            axes.scatter(
-                part["truth"], part["predicted"], s=10, lw=0, color=SERIES[k % len(SERIES)], label=_words(site)
-            )
-        axes.set_title(_words(name), fontsize=9.5, color=INK, loc="left")
+            axes.scatter(part["truth"], part["predicted"], s=10, lw=0, color=SERIES[k % len(SERIES)], label=words(site))
+        axes.set_title(words(name), fontsize=9.5, color=INK, loc="left")
         axes.set_xlabel(f"true {label}", fontsize=8, color=INK)
         axes.set_ylabel("predicted", fontsize=8, color=INK)
-        _plain(axes)
+        plain_axes(axes)
     axes_of[0].legend(frameon=False, fontsize=8, labelcolor=INK, handletextpad=0.1, borderpad=0)
-    return _svg(figure, f"predicted against true {label}")
+    return as_svg(figure, f"predicted against true {label}")
 
 
 def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> str:
@@ -219,7 +210,7 @@ def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> s
     Args:
         methods: name -> the arrays of embeddings.npz.
     """
-    figure, axes_of = _panels(2 * len(methods), width=2.3, height=2.5)
+    figure, axes_of = panels_of(2 * len(methods), width=2.3, height=2.5)
     for m, (name, found) in enumerate(methods.items()):
         shown = np.isfinite(found["plane"]).all(axis=1)
         plane = found["plane"][shown]
@@ -232,49 +223,12 @@ def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> s
                 for k, one in enumerate(names):
                     chosen = plane[values == one]
                     marker = "osD^"[k // len(SERIES) % 4]
-                    axes.scatter(*chosen.T, s=9, lw=0, color=SERIES[k % len(SERIES)], marker=marker, label=_words(one))
+                    axes.scatter(*chosen.T, s=9, lw=0, color=SERIES[k % len(SERIES)], marker=marker, label=words(one))
                 axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, handletextpad=0, borderpad=0)
-            axes.set_title(_words(f"{name}: {what}"), fontsize=9.5, color=INK, loc="left")
+            axes.set_title(words(f"{name}: {what}"), fontsize=9.5, color=INK, loc="left")
             axes.set(xticks=[], yticks=[])
-            _plain(axes)
-    return _svg(figure, f"features in the plane, by {label} and by site")
-
-
-def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
-    """A figure with ``count`` panels of that size in inches, ``ACROSS`` in a row."""
-    from matplotlib.figure import Figure
-
-    columns = min(ACROSS, count)
-    lines = -(-count // columns)
-    figure = Figure(figsize=(max(width * columns + 0.8, 3.2), height * lines), layout="constrained")
-    return figure, [figure.add_subplot(lines, columns, i + 1) for i in range(count)]
-
-
-def _plain(axes: Any) -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(FAINT)
-    axes.tick_params(labelsize=8, colors=FAINT, labelcolor=INK, length=0)
-    axes.set_axisbelow(True)
-
-
-def _words(text: str) -> str:
-    """``text`` for matplotlib, which reads what stands between dollar signs as mathematics."""
-    return text.replace("$", r"\$")
-
-
-def _svg(figure: Any, label: str) -> str:
-    """The drawing as an inline SVG element that takes colours and font from the page around it."""
-    import matplotlib
-
-    stream = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
-        figure.savefig(stream, format="svg", transparent=True)
-    text = stream.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)
-    for stand_in, colour in PAGE_COLOURS.items():
-        text = text.replace(stand_in, colour)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+            plain_axes(axes)
+    return as_svg(figure, f"features in the plane, by {label} and by site")
 
 
 def png_uri(content: bytes) -> str:

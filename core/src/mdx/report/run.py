@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mdx.evaluation.statistics import goodness
-from mdx.files import write_atomically
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
 from mdx.report.labels import label_parts
+from mdx.report.pages import without_folders, write_page
 from mdx.report.text import (
     READS_TARGET,
     Comparison,
@@ -29,7 +28,6 @@ from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests,
 from mdx.runs.directory import read_json
 from mdx.runs.journal import Journal
 
-TEMPLATES = Path(__file__).parent / "templates"
 PROBE = ("_probe_accuracy", "_probe_chance")
 """Said in a sentence of their own: no case has such a score."""
 LABELS_READ = {
@@ -41,16 +39,7 @@ LABELS_READ = {
 
 def write_report(directory: Path) -> Path:
     """Write report.html into a run directory; one file without scripts, links to other files, or folders' names."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("page.html.j2").render(_context(directory))
-    path = directory / "report.html"
-    write_atomically(path, page)
-    return path
+    return write_page(directory / "report.html", "page.html.j2", _context(directory))
 
 
 def _context(directory: Path) -> dict[str, Any]:
@@ -193,7 +182,7 @@ def _settings(directory: Path) -> list[tuple[str, str, str]]:
 
     spaces = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
     return [
-        (f"{space}.{key}", _without_folders(_value(entry["value"])), entry["from"])
+        (f"{space}.{key}", without_folders(_value(entry["value"])), entry["from"])
         for space, values in spaces.items()
         for key, entry in values.items()
         if entry["from"] != "default"
@@ -206,12 +195,7 @@ def _value(value: Any) -> str:
 
 def _command(directory: Path) -> str:
     text = (directory / "command.txt").read_text(encoding="utf-8").strip()
-    return shlex.join(_without_folders(word) for word in shlex.split(text))
-
-
-def _without_folders(text: str) -> str:
-    """Paths in ``text`` by their last part: a report is sent to people who should not see folders' names."""
-    return re.sub(r"[^=:,]*[/\\](?=[^/\\])", "", text)
+    return shlex.join(without_folders(word) for word in shlex.split(text))
 
 
 def _sections(directory: Path) -> list[tuple[str, Any]]:

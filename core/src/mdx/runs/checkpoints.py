@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Checkpoints:
         self.folder = directory / "checkpoints"
         self.adapter, self.model, self.device, self.rank, self.world = adapter, model, device, rank, world
         self.registry = Registry()
+        self._reserved: int | None = None
         self.counters: dict[str, Any] = {"steps": 0, "tracked": {}}
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
@@ -73,6 +75,29 @@ class Checkpoints:
         tree = self.load(name)
         if tree is not None:
             self.model.load_saved(tree["model"])
+
+    def reserve(self, stage: str, key: str) -> bool:
+        """Whether this process may train a shared stage: no other one is at it. A killed process holds nothing."""
+        if self.rank != 0 or self._reserved is not None:
+            return True
+        import fcntl
+
+        handle = os.open(cache_dir("stages") / f"{stage}-{key}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        except OSError:
+            pass  # a network file system without locks: the stage may be trained twice
+        self._reserved = handle
+        return True
+
+    def release(self) -> None:
+        """Let others train, or take, the stage that was reserved."""
+        if self._reserved is not None:
+            os.close(self._reserved)
+            self._reserved = None
 
     def share(self, stage: str, key: str, networks: Sequence[str]) -> None:
         """Keep some networks of a finished stage for other runs, whose method may be another one."""

@@ -38,9 +38,13 @@ def claim(out: Path, name: str, digest: str, again: bool = False) -> Path:
     raise ResourceError("holds a thousand runs of the same name", "give another folder with --out", out)
 
 
+class HeldError(ResourceError):
+    """Another process is working on the run."""
+
+
 @contextmanager
 def owned(directory: Path) -> Iterator[None]:
-    """Hold the directory for this process; ResourceError if another process holds it."""
+    """Hold the directory for this process; HeldError if another process holds it."""
     import fcntl
 
     path = directory / ".lock"
@@ -52,7 +56,7 @@ def owned(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ResourceError(
+            raise HeldError(
                 "another process is working on this run", "wait for it, or make a second one with --again", directory
             ) from None
         except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import Plugin, find_plugin
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.directory import final_checkpoint, find_run, read_json
+from mdx.runs.own_network import kept
 from mdx.runs.scoring import predict
 
 if TYPE_CHECKING:
@@ -51,7 +53,9 @@ class LoadedRun:
         return load_file({name: Path(files[name]) for name in columns}, self.settings.data, self.task)
 
     def predict(self, sample: Sample, reference: Reference | None = None) -> Prediction:
-        """The prediction for a sample."""
+        """The prediction for a sample. Raises DataError where a network of the user's is not made for its voxels."""
+        if self.adapter.own_network is not None:
+            self.adapter.own_network.require_spacing(sample)
         return predict(self.adapter, self.model, sample, reference)
 
     def write(self, prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
@@ -76,7 +80,10 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     adapter_type, config_type = adapter_types(plugin, variant)
     settings = read_settings(directory, config_type)
     task = task_from(facts["task"])
+    # an address such as bids:/study?suffix=T1w,FLAIR names the columns of images, where the settings do not
+    settings = replace(settings, data=settings.data.model_copy(update={"image": task.columns}))
     adapter = adapter_type(settings.method)
+    adapter.own_network = kept(directory)
     model = adapter.build(Dataset(task, (), no_cases))
     tree = load_tree(final_checkpoint(directory))
     adapter.restore(tree["adapter"], model)

@@ -248,10 +248,13 @@ class Run:
     ) -> Iterator[Epoch]:
         self._stage = stage
         saved = self._checkpoints
-        if not saved.path(stage).exists() and key is not None and saved.fetch(stage, key):
-            self.journal.say(f"stage {stage}: taken from the cache, an equal run has trained it")
+        if not saved.path(stage).exists() and key is not None:
+            self._wait_for(stage, key)
+            if saved.fetch(stage, key):
+                self.journal.say(f"stage {stage}: taken from the cache, an equal run has trained it")
         end = saved.load(stage)
         if end is not None:
+            saved.release()
             saved.restore(end)
             self._after(stage)
             return
@@ -287,8 +290,19 @@ class Run:
         self._save(stage, {"stage": stage, "epoch": count - 1, "finished": True, "monitor": dataclasses.asdict(watch)})
         if key is not None:
             saved.share(stage, key, networks)
+            saved.release()
         self.hooks.tell("mdx_stage_finished", stage=stage)
         self._after(stage)
+
+    def _wait_for(self, stage: str, key: str) -> None:
+        """Reserve a shared stage; where another process is training it, wait until it is done, stopped or killed."""
+        waiting = False
+        while not self._checkpoints.reserve(stage, key):
+            if not waiting:
+                self.journal.say(f"stage {stage}: another run is training it, waiting")
+            waiting = True
+            self._alive()
+            time.sleep(0.3)
 
     def _end_epoch(self, epoch: Epoch, watch: Monitor) -> bool:
         self._raise_if_diverged()
@@ -323,6 +337,10 @@ class Run:
         """Called by core after ``fit``: write the checkpoint that ``apply`` uses."""
         self._alive()
         self._save("final", {"stage": "final", "epoch": 0, "finished": True, "monitor": None})
+
+    def close(self) -> None:
+        """Called by core after ``fit``, however it ended: let go of what other runs may be waiting for."""
+        self._checkpoints.release()
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,45 @@
+"""``mdx compare``: methods of several runs on the same cases."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+
+def compare_command(
+    runs: list[str] = typer.Argument(
+        help="Runs (with their baselines), folders of runs or of a sweep, each also as RUN:VARIANT."
+    ),
+    metric: str = typer.Option(None, help="Metrics of the runs' summaries, with commas; the main ones if not given."),
+    reference: str = typer.Option(None, help="Compare every method with this one only, instead of all pairs."),
+    role: str = typer.Option(None, help="Lead with sites of this role; target, where there are target sites."),
+    out: Path = typer.Option(Path("comparison"), help="Folder for the page and the tables."),
+    as_json: bool = typer.Option(False, "--json", help="Print the comparison as JSON."),
+) -> None:
+    """Compare methods on the same cases: paired differences with intervals and tests, the order and how steady it is.
+
+    Several seeds of a method are one method. Runs with different splits are refused.
+    """
+    from mdx.files import plain
+    from mdx.report.comparison import compare, write_comparison
+    from mdx.report.comparison_text import comparison_text
+    from mdx.report.methods import scored_methods
+
+    metrics = [m.strip() for m in metric.split(",") if m.strip()] if metric else []
+    facts = plain(compare(scored_methods(runs), metrics, reference, role))
+    page = write_comparison(out, facts)
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    terminal = sys.stdout.isatty()
+    text = comparison_text(facts, plain=not terminal)
+    if terminal:
+        from rich.console import Console
+
+        Console().print(text)
+    else:
+        typer.echo(text)
+    typer.echo(f"\ntables: {out / 'comparison.csv'}, {out / 'methods.csv'}\npage: {page}")

@@ -1,0 +1,291 @@
+"""Methods on the same cases: how sure their differences and their order are.
+
+A method is a function from weights of cases to a score, because a bootstrap sample of subjects is a weighting of their
+cases: one function gives the score and all its resamplings, for the mean of a score of cases as for a score of a set
+(kappa, AUROC). All methods are resampled together, so differences are paired; a subject is drawn with all its cases.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdx.evaluation.classification import SetScore
+from mdx.evaluation.statistics import goodness, holm, resampled_weights
+
+NAN = float("nan")
+TAILS = (0.025, 0.975)
+Weighted = Callable[[np.ndarray], np.ndarray]
+"""(R, n) weights of the cases to (R,) scores; NaN where not defined."""
+
+
+@dataclass(frozen=True)
+class MethodScores:
+    """The scores of one method on the cases of a group.
+
+    Attributes:
+        weighted: the score of any weighting of the cases.
+        values: (n,) score of each case, NaN where not defined; None for a score that only a set has.
+    """
+
+    weighted: Weighted
+    values: np.ndarray | None = None
+
+
+def case_scores(values: Sequence[float] | np.ndarray) -> MethodScores:
+    """The mean over cases; a case without a score is left out."""
+    each = np.asarray(values, dtype=float)
+    defined = np.isfinite(each)
+    filled = np.where(defined, each, 0.0)
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        total = weights @ defined
+        return np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+    return MethodScores(weighted, each)
+
+
+def set_scores(score: SetScore, truth: np.ndarray, probabilities: Sequence[np.ndarray]) -> MethodScores:
+    """A score of a set of cases, averaged over seeds: those of one seed are ranked among themselves.
+
+    Args:
+        truth: (n,) class indices.
+        probabilities: for each seed (n, K).
+    """
+    return MethodScores(lambda weights: np.mean([score(truth, p, weights) for p in probabilities], axis=0))
+
+
+def compare_group(
+    methods: Mapping[str, MethodScores],
+    subjects: Sequence[Any],
+    better: str,
+    reference: str | None = None,
+    ranked: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Everything about one score on one group of cases.
+
+    Args:
+        better: ``max`` or ``min``.
+        reference: compare every method with this one only, instead of all pairs.
+        ranked: the methods whose order is asked for; all if not given.
+
+    Returns:
+        ``methods``: mean, SD over cases, 95 % interval over subjects.
+        ``pairs``: see ``_pair``, with ``p_holm`` over the pairs of this group.
+        ``ranks``: see ``rank_stability``; ``order_stays``; ``friedman_p`` of the ranks within subjects.
+    """
+    names = [str(s) for s in subjects]
+    several = len(set(names)) > 1
+    weights = resampled_weights(names) if several else np.ones((1, len(names)))
+    whole = np.ones((1, len(names)))
+    now = {name: float(m.weighted(whole)[0]) for name, m in methods.items()}
+    drawn = {name: m.weighted(weights) if several else np.full(1, np.nan) for name, m in methods.items()}
+    described = [_describe(name, m, names, now[name], drawn[name]) for name, m in methods.items()]
+    chosen = [(n, reference) for n in methods if n != reference] if reference else itertools.combinations(methods, 2)
+    pairs = [_pair(a, b, methods, names, better, weights, now, drawn) for a, b in chosen]
+    for row, p in zip(pairs, holm([row["p"] for row in pairs]), strict=True):
+        row["p_holm"] = p
+    order = [n for n in (methods if ranked is None else ranked) if now[n] == now[n]]
+    stability, stays = rank_stability({n: now[n] for n in order}, {n: drawn[n] for n in order}, better)
+    within, friedman = _subject_ranks({n: methods[n] for n in order}, names, better)
+    for row in stability:
+        row["subject_rank"] = within.get(row["method"], NAN)
+    return {"methods": described, "pairs": pairs, "ranks": stability, "order_stays": stays, "friedman_p": friedman}
+
+
+def _describe(name: str, m: MethodScores, subjects: Sequence[str], now: float, drawn: np.ndarray) -> dict[str, Any]:
+    defined = np.ones(len(subjects), bool) if m.values is None else np.isfinite(m.values)
+    low, high = interval(drawn)
+    return {
+        "method": name, "mean": now,
+        "std": float(m.values[defined].std()) if m.values is not None and defined.any() else NAN,
+        "low": low, "high": high, "n_cases": int(defined.sum()),
+        "n_subjects": len({s for s, d in zip(subjects, defined, strict=True) if d}),
+        "n_undefined": int((~defined).sum()),
+    }  # fmt: skip
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values; NaN where none is defined."""
+    defined = drawn[np.isfinite(drawn)]
+    if not len(defined):
+        return NAN, NAN
+    low, high = np.quantile(defined, TAILS)
+    return float(low), float(high)
+
+
+def _pair(
+    a: str, b: str, methods: Mapping[str, MethodScores], subjects: Sequence[str], better: str, weights: np.ndarray,
+    now: Mapping[str, float], drawn: Mapping[str, np.ndarray],
+) -> dict[str, Any]:  # fmt: skip
+    """a against b on the cases that both have a score for.
+
+    Returns:
+        ``difference`` (a - b) with ``low`` and ``high``; of a score of cases also Wilcoxon's two-sided ``p`` over
+        subjects (their cases averaged first), ``smallest_p`` that so many subjects can give, ``effect`` (see
+        ``rank_biserial``), and the subjects in which a is better (``wins``), worse (``losses``) and equal (``ties``).
+    """
+    x, y = methods[a].values, methods[b].values
+    row: dict[str, Any] = {"a": a, "b": b, "mean_a": now[a], "mean_b": now[b]}
+    if x is None or y is None:
+        low, high = interval(drawn[a] - drawn[b])
+        nothing = {"p": NAN, "smallest_p": NAN, "effect": NAN, "wins": None, "losses": None, "ties": None}
+        return row | {"difference": now[a] - now[b], "low": low, "high": high, **nothing,
+                      "n_subjects": len(set(subjects)), "n_undefined": 0}  # fmt: skip
+    gap = case_scores(x - y)
+    low, high = interval(gap.weighted(weights)) if len(weights) > 1 else (NAN, NAN)
+    each = subject_means(x - y, subjects) * goodness(1.0, better)
+    return row | {
+        "difference": float(gap.weighted(np.ones((1, len(subjects))))[0]), "low": low, "high": high,
+        "p": _wilcoxon(each), "smallest_p": 2.0 ** (1 - len(each)) if len(each) else NAN,
+        "effect": rank_biserial(each), "wins": int((each > 0).sum()), "losses": int((each < 0).sum()),
+        "ties": int((each == 0).sum()), "n_subjects": len(each),
+        "n_undefined": int((~np.isfinite(x - y)).sum()),
+    }  # fmt: skip
+
+
+def subject_means(values: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
+    """(subjects,) mean of each subject's defined values, in the order of their names."""
+    table: Any = pd.DataFrame({"v": values, "subject": list(subjects)}).dropna()
+    return table.groupby("subject")["v"].mean().to_numpy()
+
+
+def _wilcoxon(each: np.ndarray) -> float:
+    """Two-sided p of the signed-rank test; 1 where nothing differs, NaN without a subject."""
+    from scipy import stats
+
+    if not len(each):
+        return NAN
+    if len(each) == 1 or not np.any(each != 0):
+        return 1.0
+    found: Any = stats.wilcoxon(each)
+    return float(found.pvalue)
+
+
+def rank_biserial(gains: np.ndarray) -> float:
+    """Matched-pairs rank-biserial correlation (Kerby 2014): (ranks of gains - ranks of losses) / all ranks.
+
+    1 where every subject gains; subjects without a change are left out; NaN where nothing changes.
+    """
+    from scipy.stats import rankdata
+
+    moved = gains[gains != 0]
+    if not len(moved):
+        return NAN
+    ranks = rankdata(np.abs(moved))
+    return float((ranks[moved > 0].sum() - ranks[moved < 0].sum()) / ranks.sum())
+
+
+def rank_stability(
+    now: Mapping[str, float], drawn: Mapping[str, np.ndarray], better: str
+) -> tuple[list[dict[str, Any]], float]:
+    """How steady the order of the methods is when other subjects had been scanned.
+
+    Args:
+        now, drawn: the score of each method, and (R,) its scores on resampled subjects.
+
+    Returns:
+        for each method its ``rank`` (1 is best, ties share), the ``mean_rank`` over resamplings with the 95 % range
+        ``rank_low`` to ``rank_high``, and ``shares``, how often it has rank 1, 2, ...; and how often the whole order is
+        the measured one. Nothing and NaN where there is nothing to resample.
+    """
+    names = list(now)
+    scores = np.column_stack([drawn[n] for n in names]) if names else np.empty((0, 0))
+    scores = scores[np.isfinite(scores).all(axis=1)]
+    if len(names) < 2 or not len(scores):
+        return [], NAN
+    sign = goodness(1.0, better)
+    first, last = _ranks(sign * scores)
+    measured = np.mean(_ranks(sign * np.array([[now[n] for n in names]])), axis=0)[0]
+    middle = (first + last) / 2
+    places = np.arange(1, len(names) + 1)
+    # methods that are equal share the places that they take together
+    holds = (first[..., None] <= places) & (places <= last[..., None])
+    shares = (holds / (last - first + 1)[..., None]).mean(axis=0)
+    low, high = np.quantile(middle, TAILS, axis=0)
+    rows = [
+        {"method": n, "rank": float(measured[k]), "mean_rank": float(middle[:, k].mean()), "rank_low": float(low[k]),
+         "rank_high": float(high[k]), "shares": shares[k].tolist()}
+        for k, n in enumerate(names)
+    ]  # fmt: skip
+    return rows, float((middle == measured).all(axis=1).mean())
+
+
+def _ranks(good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R, methods) first and last place that a method takes, 1 for the largest; they differ where methods are equal."""
+    above = (good[:, None, :] > good[:, :, None]).sum(axis=2)
+    equal = (good[:, None, :] == good[:, :, None]).sum(axis=2)
+    return above + 1, above + equal
+
+
+def _subject_ranks(
+    methods: Mapping[str, MethodScores], subjects: Sequence[str], better: str
+) -> tuple[dict[str, float], float]:
+    """Mean over subjects of each method's rank within the subject, and p of Friedman's test of no difference."""
+    from scipy import stats
+
+    values = {n: m.values for n, m in methods.items() if m.values is not None}
+    if len(values) < 2:
+        return {}, NAN
+    table: Any = pd.DataFrame({**values, "subject": list(subjects)}).dropna().groupby("subject").mean()
+    if not len(table):
+        return {}, NAN
+    ranks = (table * goodness(-1.0, better)).rank(axis=1)
+    p = NAN
+    if len(values) > 2 and len(table) > 1 and (ranks.nunique(axis=1) > 1).any():
+        found: Any = stats.friedmanchisquare(*(ranks[n] for n in values))
+        p = float(found.pvalue)
+    return {str(n): float(r) for n, r in ranks.mean().items()}, p
+
+
+def site_gap(
+    method: Callable[[np.ndarray], MethodScores], subjects: Sequence[Any], sites: Sequence[str], better: str
+) -> dict[str, Any]:
+    """The worst and the best site of a method, and the gap between them with its interval over subjects.
+
+    Args:
+        method: the method's scores on the cases of an index array.
+
+    Returns:
+        ``worst`` and ``best``, each with its ``_mean``, the worst with ``_low`` and ``_high``; ``gap`` (at least 0),
+        ``gap_low``, ``gap_high``; None and NaN with fewer than two sites. The interval takes the two sites as given: it
+        says how sure their gap is, not that they are the worst and the best. Subjects seen at both are drawn for both.
+    """
+    names, places = np.asarray([str(s) for s in subjects]), np.asarray(sites)
+    cases = {site: np.flatnonzero(places == site) for site in sorted(set(places.tolist()))}
+    means = {s: float(method(i).weighted(np.ones((1, len(i))))[0]) for s, i in cases.items()}
+    order = sorted((s for s in means if means[s] == means[s]), key=lambda s: goodness(means[s], better))
+    if len(order) < 2:
+        return {"worst": None, "best": None} | dict.fromkeys(
+            ("worst_mean", "worst_low", "worst_high", "best_mean", "gap", "gap_low", "gap_high"), NAN
+        )
+    worst, best = order[0], order[-1]
+    drawn = _drawn_at(method, names, cases[worst], cases[best])
+    low, high = interval(goodness(1.0, better) * (drawn[1] - drawn[0]))
+    worst_low, worst_high = interval(_drawn(method, names, cases[worst]))
+    return {
+        "worst": worst, "worst_mean": means[worst], "worst_low": worst_low, "worst_high": worst_high, "best": best,
+        "best_mean": means[best], "gap": abs(means[best] - means[worst]), "gap_low": low, "gap_high": high,
+    }  # fmt: skip
+
+
+def _drawn(method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, cases: np.ndarray, seed: int = 0) -> Any:
+    """(R,) the score on resampled subjects of some cases; NaN where there is one subject."""
+    names = subjects[cases].tolist()
+    return method(cases).weighted(resampled_weights(names, seed)) if len(set(names)) > 1 else np.full(1, np.nan)
+
+
+def _drawn_at(
+    method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, a: np.ndarray, b: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scores at two sites on resampled subjects: drawn together if any was scanned at both, else apart."""
+    if not set(subjects[a]) & set(subjects[b]):
+        x, y = _drawn(method, subjects, a, seed=0), _drawn(method, subjects, b, seed=1)
+        return (x, y) if len(x) == len(y) else (np.full(1, np.nan), np.full(1, np.nan))
+    weights = resampled_weights(np.concatenate([subjects[a], subjects[b]]).tolist())
+    return method(a).weighted(weights[:, : len(a)]), method(b).weighted(weights[:, len(a) :])

@@ -1,0 +1,278 @@
+"""``mdx compare``: everything about methods on the same cases, as plain values, CSV, JSON and a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdx.errors import RefusedError, UsageError, nearest
+from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
+from mdx.evaluation.comparison import MethodScores, case_scores, compare_group, set_scores, site_gap
+from mdx.evaluation.statistics import goodness
+from mdx.files import cannot_write, plain, write_atomically, write_json
+from mdx.report import comparison_figures as figures
+from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
+from mdx.report.methods import Scored, refuse_unfair
+from mdx.report.pages import write_page
+from mdx.report.text import MAIN_METRICS
+from mdx.runs.directory import read_json
+
+FACTS = ["case", "subject", "site", "role"]
+SEEDS_EQUAL = ("plugin", "preset", "target_labels")
+
+
+def compare(
+    methods: Sequence[Scored], metrics: Sequence[str] = (), reference: str | None = None, role: str | None = None
+) -> dict[str, Any]:
+    """The whole comparison as plain values: what comparison.json holds.
+
+    Args:
+        metrics: of summary.json; the main ones that all runs have, if none is given.
+        reference: compare every method with this one only, instead of all pairs.
+        role: lead with the cases of sites with this role; the target's, where there are target sites.
+
+    Returns:
+        ``methods``, ``reference``, ``group``, ``ranked``, ``notes`` and for each of ``metrics`` its ``groups`` (see
+        ``compare_group``; the leading one comes first, its methods have ``site_gap``) and ``by_seed``. Methods that
+        were trained on labels of the target are compared, but not ranked.
+
+    Raises RefusedError for an unfair comparison or no common metric, UsageError for an unknown name.
+    """
+    refuse_unfair(methods)
+    names = list(dict.fromkeys(m.name for m in methods))
+    if reference is not None and reference not in names:
+        raise UsageError(f"there is no method '{reference}'", nearest(reference, names))
+    chosen = _metrics(methods, metrics)
+    tables = {n: {m.seed: _rows(m) for m in methods if m.name == n} for n in names}
+    _refuse_unequal_cases(tables)
+    first = next(iter(tables[names[0]].values()))
+    roles = sorted({r for r in first["role"] if r})
+    if role is not None and role not in roles:
+        raise UsageError(f"no test case has the role '{role}'", nearest(role, roles))
+    leading = f"role={role}" if role else "role=target" if "target" in roles else "all"
+    reads = {n: next(m.facts["target_labels"] for m in methods if m.name == n) for n in names}
+    competitors = [n for n in names if reads[n] != "train"]
+    ranked = competitors if len(competitors) > 1 else names
+    cells = [_Cases(tables, first, metric, better, methods[0].facts["task"]["classes"]) for metric, better in chosen]
+    names = cells[0].best_first(leading)
+    return {
+        "methods": [_about(n, [m for m in methods if m.name == n]) for n in names],
+        "reference": reference, "group": leading, "ranked": ranked, "split_hash": methods[0].facts["split_hash"],
+        "simulated": methods[0].facts["data_uri_kind"] == "sim", "notes": _notes(methods),
+        "metrics": [_of_metric(c, names, leading, ranked, reference) for c in cells],
+    }  # fmt: skip
+
+
+def _metrics(methods: Sequence[Scored], asked: Sequence[str]) -> list[tuple[str, str]]:
+    """(metric, which value is better) of what is compared; every method has it."""
+    of = [{r["metric"]: r["better"] for r in read_json(m.directory / "summary.json")} for m in methods]
+    common = {name: better for name, better in of[0].items() if all(name in other for other in of)}
+    if not common:
+        lines = dict.fromkeys(f"{m.name}: {', '.join(found)}" for m, found in zip(methods, of, strict=True))
+        raise RefusedError("the runs have no metric in common:\n  " + "\n  ".join(lines), "compare methods of one task")
+    for name in asked:
+        if name not in common:
+            lacking = [m.name for m, found in zip(methods, of, strict=True) if name not in found]
+            every = len(lacking) == len(methods)
+            what = f"no run has the metric '{name}'" if every else f"{', '.join(lacking)}: no metric '{name}'"
+            raise (UsageError if every else RefusedError)(what, nearest(name, common))
+    chosen = list(asked) or [m for m in MAIN_METRICS if m in common] or list(common)[:1]
+    return [(name, common[name]) for name in chosen]
+
+
+def _rows(method: Scored) -> Any:
+    """scores.csv with the cases in one order; only scores can be missing, a site may be called NA."""
+    import pandas as pd
+
+    kinds: Any = {"case": str, "subject": str, "site": str, "role": str}
+    if method.facts["task"]["kind"] == "classification":
+        kinds |= {"truth": str, "predicted": str}  # a class may be called 01
+    metrics = {row["metric"] for row in read_json(method.directory / "summary.json")}
+    table: Any = pd.read_csv(
+        method.directory / "scores.csv", dtype=kinds, keep_default_na=False, na_values={m: [""] for m in metrics}
+    )
+    return table.sort_values("case").reset_index(drop=True)
+
+
+def _refuse_unequal_cases(tables: Mapping[str, Mapping[int, Any]]) -> None:
+    """Raise RefusedError where methods were scored on other cases, or against another truth."""
+    first = next(iter(next(iter(tables.values())).values()))
+    said = []
+    for name, found in tables.items():
+        for seed, table in found.items():
+            lacking = len(set(table["case"]) ^ set(first["case"]))
+            if lacking:
+                said.append(f"{name}, seed {seed}: {lacking} scored case(s) are not in both")
+            elif "truth" in table and not table["truth"].equals(first["truth"]):
+                said.append(
+                    f"{name}, seed {seed}: {int((table['truth'] != first['truth']).sum())} case(s) of another truth"
+                )
+    if said:
+        raise RefusedError(
+            f"not all methods were scored on the cases of {next(iter(tables))}:\n  " + "\n  ".join(said),
+            "run all on the same table, with the same labels",
+        )
+
+
+def _about(name: str, runs: Sequence[Scored]) -> dict[str, Any]:
+    facts = {key: runs[0].facts[key] for key in SEEDS_EQUAL}
+    return {"name": name, "variant": runs[0].facts["variant"], **facts, "seeds": sorted(m.seed for m in runs),
+            "runs": [m.run.name for m in sorted(runs, key=lambda m: m.seed)]}  # fmt: skip
+
+
+def _notes(methods: Sequence[Scored]) -> list[str]:
+    """What is not equal between the methods, beside the methods themselves."""
+    notes = []
+    seeds = {tuple(sorted(m.seed for m in methods if m.name == n)) for n in {m.name for m in methods}}
+    if len(seeds) > 1:
+        notes.append("Not all methods were run with the same seeds.")
+    keys = dict.fromkeys(k for m in methods for k in m.settings if k.startswith("data.") and k != "data.cache")
+    unequal = [k for k in keys if len({repr(m.settings.get(k)) for m in methods}) > 1]
+    if unequal:
+        notes.append(f"The data were not read in the same way: {', '.join(unequal)}.")
+    for what, of in (("presets", "preset"), ("versions of mdx", "mdx")):
+        values = list(dict.fromkeys(str(m.facts[of]) for m in methods))
+        if len(values) > 1:
+            notes.append(f"The runs have different {what}: {', '.join(values)}.")
+    return notes
+
+
+class _Cases:
+    """One metric of all methods on all cases, to be looked at in groups."""
+
+    def __init__(
+        self, tables: Mapping[str, Mapping[int, Any]], facts: Any, metric: str, better: str, classes: Sequence[str]
+    ) -> None:
+        self.metric, self.facts = metric, facts
+        self.distance = better == "zero"
+        self.better = "min" if self.distance else better
+        self.seeds = {name: sorted(found) for name, found in tables.items()}
+        self.of_sets = metric in SET_SCORES
+        if self.of_sets:
+            self._truth = truth_and_probabilities(facts, classes)[0]
+            self._found = {n: {s: truth_and_probabilities(t, classes)[1] for s, t in found.items()}
+                           for n, found in tables.items()}  # fmt: skip
+            return
+        if metric not in facts:
+            raise RefusedError(
+                f"'{metric}' is one number a run: there are no cases to compare", "choose another metric"
+            )
+        # of a signed error the distance to 0 is compared: two errors of opposite sign would cancel out
+        self._found = {n: {s: np.abs(v) if self.distance else v
+                           for s, v in ((s, t[metric].to_numpy(dtype=float)) for s, t in found.items())}
+                       for n, found in tables.items()}  # fmt: skip
+
+    def scores(self, method: str, cases: np.ndarray, seeds: Sequence[int] | None = None) -> MethodScores:
+        """The method's scores on some cases, averaged over seeds (of a score of cases, case by case)."""
+        found = [self._found[method][s][cases] for s in (self.seeds[method] if seeds is None else seeds)]
+        if self.of_sets:
+            return set_scores(SET_SCORES[self.metric][1], self._truth[cases], found)
+        return case_scores(np.mean(found, axis=0))
+
+    def best_first(self, leading: str) -> list[str]:
+        """The methods in the order of their scores on the leading group."""
+        cases = self.groups(leading)[leading]
+        now = {n: float(self.scores(n, cases).weighted(np.ones((1, len(cases))))[0]) for n in self.seeds}
+        return sorted(now, key=lambda n: (now[n] != now[n], -goodness(now[n], self.better)))
+
+    def groups(self, leading: str) -> dict[str, np.ndarray]:
+        """Group -> indices of its cases: the leading one, all, each role where there are several, each site."""
+        role, site = self.facts["role"].to_numpy(), self.facts["site"].to_numpy()
+        roles = [r for r in sorted({r for r in role if r}) if len(set(role)) > 1 or leading == f"role={r}"]
+        made = {"all": np.arange(len(role))}
+        made |= {f"role={r}": np.flatnonzero(role == r) for r in roles}
+        made |= {f"site={s}": np.flatnonzero(site == s) for s in sorted(set(site))}
+        return {leading: made[leading]} | made
+
+
+def _of_metric(
+    cases: _Cases, names: Sequence[str], leading: str, ranked: Sequence[str], reference: str | None
+) -> dict[str, Any]:
+    groups = []
+    for group, index in cases.groups(leading).items():
+        subjects = cases.facts["subject"].to_numpy()[index].tolist()
+        scores = {n: cases.scores(n, index) for n in names}
+        found = compare_group(scores, subjects, cases.better, reference, ranked)
+        groups.append({"group": group, "n_cases": len(index), "n_subjects": len(set(subjects)), **found})
+    lead, index = groups[0], cases.groups(leading)[leading]
+    by_seed = _by_seed(cases, index, ranked)
+    subjects, sites = (cases.facts[c].to_numpy()[index] for c in ("subject", "site"))
+    for row in lead["methods"]:
+        name = row["method"]
+        values = [s["means"][name] for s in by_seed if name in s["means"]]
+        row["sd_over_seeds"] = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+        row |= site_gap(_at(cases, name, index), subjects.tolist(), sites.tolist(), cases.better)
+    for pair in lead["pairs"]:
+        ways = [_gain(s["means"], pair, cases.better) for s in by_seed if {pair["a"], pair["b"]} <= set(s["means"])]
+        pair |= {"seeds": len(ways), "seeds_won": sum(w > 0 for w in ways)}
+    return {
+        "metric": cases.metric, "better": cases.better, "distance_to_zero": cases.distance, "of_sets": cases.of_sets,
+        "groups": groups, "by_seed": by_seed, "subjects": _by_subject(cases, index),
+    }  # fmt: skip
+
+
+def _at(cases: _Cases, name: str, index: np.ndarray) -> Callable[[np.ndarray], MethodScores]:
+    return lambda part: cases.scores(name, index[part])
+
+
+def _gain(means: Mapping[str, float], pair: Mapping[str, Any], better: str) -> float:
+    return goodness(means[pair["a"]], better) - goodness(means[pair["b"]], better)
+
+
+def _by_seed(cases: _Cases, index: np.ndarray, ranked: Sequence[str]) -> list[dict[str, Any]]:
+    """The score and the rank of each method at each seed."""
+    import pandas as pd
+
+    made = []
+    whole = np.ones((1, len(index)))
+    for seed in sorted({s for seeds in cases.seeds.values() for s in seeds}):
+        means = {
+            n: float(cases.scores(n, index, [seed]).weighted(whole)[0]) for n, s in cases.seeds.items() if seed in s
+        }
+        ranks: Any = pd.Series({n: -goodness(v, cases.better) for n, v in means.items() if n in ranked}).rank()
+        made.append({"seed": seed, "means": means, "ranks": {str(n): float(r) for n, r in ranks.items()}})
+    return made
+
+
+def _by_subject(cases: _Cases, index: np.ndarray) -> list[dict[str, Any]]:
+    """Each subject's mean score with each method; nothing for a score of sets."""
+    if cases.of_sets:
+        return []
+    import pandas as pd
+
+    table: Any = pd.DataFrame({n: cases.scores(n, index).values for n in cases.seeds})
+    means = table.groupby(cases.facts["subject"].to_numpy()[index]).mean()
+    return [{"subject": str(subject), "scores": row.to_dict()} for subject, row in means.iterrows()]
+
+
+def write_comparison(directory: Path, facts: Mapping[str, Any]) -> Path:
+    """Write comparison.json, comparison.csv (a row a metric, group and pair), methods.csv (a row a metric, group and
+    method) and comparison.html, all from the same numbers; the page's path.
+    """
+    import pandas as pd
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(directory, error) from error
+    facts = plain(facts)  # NaN has become null
+    write_json(directory / "comparison.json", facts)
+    for name, key in (("comparison.csv", "pairs"), ("methods.csv", "methods")):
+        rows = [{"metric": m["metric"], "better": m["better"], "group": g["group"]} | row
+                for m in facts["metrics"] for g in m["groups"] for row in g[key]]  # fmt: skip
+        write_atomically(directory / name, pd.DataFrame(rows).to_csv(index=False))
+    return write_page(directory / "comparison.html", "comparison.html.j2", _context(facts))
+
+
+def _context(facts: Mapping[str, Any]) -> dict[str, Any]:
+    lead = facts["metrics"][0]
+    return {
+        "facts": facts, "lead": lead, "others": facts["metrics"][1:], "sentences": sentences(facts),
+        "score_words": score_words, "group_words": group_words, "mean_text": mean_text, "number": number,
+        "spread": spread, "p_value": p_value, "told": told,
+        "forest": figures.forest(lead), "sites": figures.by_site(lead), "slopes": figures.by_subject(lead),
+        "reads_target": [m["name"] for m in facts["methods"] if m["target_labels"] == "train"],
+    }  # fmt: skip

@@ -1,0 +1,144 @@
+"""A published table beside the measured one: as text, and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mdx.report.drawing import FAINT, GRID, INK, OWN, as_svg, panels_of, plain_axes, words
+from mdx.report.pages import without_folders, write_page
+from mdx.report.sweep import aligned
+from mdx.report.text import metric_words
+from mdx.runs.directory import read_json
+
+SIMULATED = (
+    "The data are simulated: levels cannot be compared with the paper's, only orders, and no number here is evidence "
+    "of performance at a real site."
+)
+MOST_PANELS = 12
+
+
+def reproduction_text(facts: Mapping[str, Any]) -> str:
+    """Published beside measured, the claims and their verdicts, and what stays as published."""
+    lines = [f"{facts['plugin']} {facts['table']}: {facts['runs']} runs, seeds {', '.join(map(str, facts['seeds']))}"]
+    for place, metric, cells in places(facts):
+        lines += ["", " / ".join(p for p in (place, metric_words(metric)) if p)]
+        rows = [["", "published", "measured", "subjects", ""]]
+        rows += [[row_name(facts, c), published(c), measured(c), str(c["n_subjects"] or "-"), c["note"]] for c in cells]
+        lines += aligned(rows)
+    if facts["claims"]:
+        lines += ["", "orders that the paper claims:"]
+        lines += [f"  {claim_line(c)}" for c in facts["claims"]]
+    if facts["rank_agreement"]:
+        lines += ["", "pairs of rows in the published order:", *(f"  {rank_line(r)}" for r in facts["rank_agreement"])]
+    lines += [f"failed: {name}" for name in facts["failed"]]
+    said = [text for text in (SIMULATED if facts["simulated"] else "", facts["own_data"]) if text]
+    return "\n".join([*lines, "", *said] if said else lines)
+
+
+def rank_line(rank: Mapping[str, Any]) -> str:
+    """How many pairs of the rows of a place have the published order."""
+    where = " / ".join(p for p in (rank["place"], metric_words(rank["metric"])) if p)
+    tau = f", Kendall's tau {rank['tau']:+.2f}" if rank["tau"] == rank["tau"] and rank["rows"] > 2 else ""
+    return f"{where}: {rank['pairs_in_order']} of {rank['pairs']}{tau}"
+
+
+def places(facts: Mapping[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """(values of the key columns but the first, metric, its cells), in the order of the table."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in facts["cells"]:
+        place = " / ".join(cell[f"key_{c}"] for c in facts["columns"][1:])
+        groups.setdefault((place, cell["metric"]), []).append(cell)
+    return [(place, metric, cells) for (place, metric), cells in groups.items()]
+
+
+def row_name(facts: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """The value of the first key column."""
+    return cell[f"key_{facts['columns'][0]}"] if facts["columns"] else ""
+
+
+def published(cell: Mapping[str, Any]) -> str:
+    """``0.57 ± 0.18`` as printed in the paper."""
+    if cell["published"] is None:
+        return "-"
+    return f"{cell['published']:g}" + (f" ± {cell['published_std']:g}" if cell["published_std"] is not None else "")
+
+
+def measured(cell: Mapping[str, Any]) -> str:
+    """Mean and SD over seeds; a dash where there is none."""
+    if cell["measured"] is None:
+        return "-"
+    digits = 3 if abs(cell["measured"]) < 10 else 1
+    spread = f" ± {cell['sd_over_seeds']:.{digits}f}" if cell["sd_over_seeds"] is not None else ""
+    return f"{cell['measured']:.{digits}f}{spread}"
+
+
+def claim_line(c: Mapping[str, Any]) -> str:
+    """One step of a claimed order and how it came out."""
+    place = f" ({c['place']})" if c["place"] else ""
+    text = f"{c['claim']}{place}: {c['better']} before {c['other']}: {c['verdict']}"
+    if c["difference"] is None:
+        return text
+    spread = f" [{c['low']:+.3f}, {c['high']:+.3f}]" if c["low"] is not None else ""
+    return f"{text} ({c['difference']:+.3f}{spread}, {c['seeds_that_way']} of {c['seeds']} seeds)"
+
+
+def write_reproduction_page(directory: Path) -> Path:
+    """Write reproduction.html into the folder of a reproduction, from its reproduction.json."""
+    facts = read_json(directory / "reproduction.json")
+    shown = [(place, metric_words(metric), [_page_row(facts, cell) for cell in cells])
+             for place, metric, cells in places(facts)]  # fmt: skip
+    context = {
+        "facts": facts, "places": shown, "picture": _picture(facts), "left": _left(facts),
+        "simulated": SIMULATED if facts["simulated"] else "",
+        "ranks": [rank_line(rank) for rank in facts["rank_agreement"]],
+        "failed": [without_folders(text) for text in facts["failed"]],
+        "data": [without_folders(uri) for uri in facts["data"]],
+    }  # fmt: skip
+    return write_page(directory / "reproduction.html", "reproduction.html.j2", context)
+
+
+def _page_row(facts: Mapping[str, Any], c: Mapping[str, Any]) -> tuple[str, ...]:
+    return row_name(facts, c), published(c), measured(c), str(c["n_subjects"] or "-"), c["note"]
+
+
+def _left(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """Reason -> rows that stay as published."""
+    found: dict[str, list[str]] = {}
+    for cell in facts["cells"]:
+        if cell["measured"] is None:
+            names = found.setdefault(cell["note"], [])
+            name = " / ".join(cell[f"key_{c}"] for c in facts["columns"])
+            if name not in names:
+                names.append(name)
+    return list(found.items())
+
+
+def _picture(facts: Mapping[str, Any]) -> str:
+    """Published (ring) and measured (dot, SD over seeds) of each row, a panel a place and metric, as SVG."""
+    drawn = [(p, m, cells) for p, m, cells in places(facts) if any(c["measured"] is not None for c in cells)][
+        :MOST_PANELS
+    ]
+    if not drawn:
+        return ""
+    most = max(len(cells) for _, _, cells in drawn)
+    figure, axes_of = panels_of(len(drawn), width=2.6, height=0.8 + 0.24 * most)
+    for axes, (place, metric, cells) in zip(axes_of, drawn, strict=True):
+        _panel(axes, [row_name(facts, c) for c in cells], cells)
+        axes.set_title(words(" / ".join(t for t in (place, metric) if t)), fontsize=9, color=INK, loc="left")
+    return as_svg(figure, "published and measured")
+
+
+def _panel(axes: Any, names: Sequence[str], cells: Sequence[Mapping[str, Any]]) -> None:
+    for y, c in enumerate(cells):
+        if c["published"] is not None:
+            axes.plot(c["published"], y, "o", mfc="none", color=FAINT, ms=6)
+        if c["measured"] is not None:
+            spread = c["sd_over_seeds"] or 0
+            axes.plot([c["measured"] - spread, c["measured"] + spread], [y, y], color=OWN, lw=2)
+            axes.plot(c["measured"], y, "o", color=OWN, ms=5)
+    axes.set_ylim(len(cells) - 0.4, -0.6)
+    axes.set_yticks(range(len(cells)), [words(name) for name in names])
+    axes.grid(axis="x", color=GRID, lw=0.7)
+    plain_axes(axes)

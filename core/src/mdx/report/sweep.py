@@ -1,0 +1,151 @@
+"""The scores of a sweep: as text, and as a page with a matrix of site pairs and a table of all combinations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mdx.report.pages import without_folders, write_page
+from mdx.report.text import metric_words
+from mdx.runs.directory import read_json
+
+FINISHED = ("done", "found")
+FACTS = ("state", "run", "seconds", "epochs", "seed")
+
+
+@dataclass(frozen=True)
+class SweepTable:
+    """A sweep as its files tell it.
+
+    Attributes:
+        index: one row a run, as in index.csv.
+        labels: the columns that tell its runs apart, besides the seed.
+        metrics: its columns of scores.
+        means: one row a combination of labels: mean of each metric, ``METRIC_sd`` over seeds, number of ``runs``.
+        data: the URI; ``plugin`` the name of the method.
+    """
+
+    index: Any
+    labels: list[str]
+    metrics: list[str]
+    means: Any
+    plugin: str
+    data: str
+
+    @property
+    def unfinished(self) -> Any:
+        """The rows of the runs without a result."""
+        return self.index[~self.index["state"].isin(FINISHED)]
+
+    @property
+    def trained(self) -> int:
+        """How many finished runs trained a network themselves."""
+        return int((self.index["epochs"] > 0).sum()) if "epochs" in self.index else 0
+
+
+def read_sweep(directory: Path) -> SweepTable:
+    """The sweep in a folder. Raises DataError if its sweep.json cannot be read."""
+    import pandas as pd
+
+    jobs = read_json(directory / "sweep.json")["jobs"]
+    labels = [name for name in dict.fromkeys(name for job in jobs for name in job["labels"]) if name != "seed"]
+    kinds: Any = dict.fromkeys([*labels, "run"], str)
+    index: Any = pd.read_csv(directory / "index.csv", dtype=kinds, keep_default_na=False, na_values={"run": [""]})
+    metrics = [c for c in index.columns if c not in (*FACTS, *labels)]
+    for metric in [*metrics, *(c for c in ("seconds", "epochs") if c in index)]:
+        index[metric] = pd.to_numeric(index[metric])
+    done = index[index["state"].isin(FINISHED)]
+    rows = []
+    for values, part in done.groupby(labels, sort=False) if labels else [((), done)]:
+        row: dict[str, Any] = dict(zip(labels, values, strict=True))
+        for metric in metrics:
+            row |= {metric: part[metric].mean(), f"{metric}_sd": part[metric].std(ddof=1)}
+        rows.append(row | {"runs": len(part)})
+    means = pd.DataFrame(rows) if len(done) else pd.DataFrame()
+    return SweepTable(index, labels, metrics, means, jobs[0]["plugin"], jobs[0]["data"] or "")
+
+
+def cell(row: Any, metric: str) -> str:
+    """``0.812 ± 0.010``; without a spread where there is one seed, a dash where nothing was measured."""
+    if row[metric] != row[metric]:
+        return "-"
+    spread = row[f"{metric}_sd"]
+    return f"{row[metric]:.3f}" + (f" ± {spread:.3f}" if spread == spread else "")
+
+
+def sweep_text(sweep: SweepTable) -> str:
+    """Mean and SD over seeds of every combination, aligned; what has not ended is counted below."""
+    lines = []
+    if len(sweep.means):
+        heads = [*sweep.labels, *sweep.metrics, "runs"]
+        body = [[*(r[c] for c in sweep.labels), *(cell(r, m) for m in sweep.metrics), str(r["runs"])]
+                for _, r in sweep.means.iterrows()]  # fmt: skip
+        lines = ["test cases of the target sites, or all: mean ± SD over seeds", *aligned([heads, *body])]
+        for variant, rows in matrices(sweep):
+            lines += [
+                "",
+                f"{variant}: {metric_words(sweep.metrics[0])}, source by row and target by column".lstrip(": "),
+            ]
+            lines += aligned(rows)
+        lines += ["", trainings(sweep)]
+    return "\n".join([*lines, *(f"{n} runs {state}" for state, n in sweep.unfinished["state"].value_counts().items())])
+
+
+def trainings(sweep: SweepTable) -> str:
+    """How many runs trained; the others took an equal training from the cache."""
+    n = int(sweep.means["runs"].sum())
+    return f"{sweep.trained} of {n} runs trained a network" + (
+        "; the others took an equal training from the cache" if sweep.trained < n else ""
+    )
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """The rows as lines with aligned columns."""
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
+
+
+def matrices(sweep: SweepTable) -> list[tuple[str, list[list[str]]]]:
+    """(other labels, a head and a row a source) of the first metric by source and target; none without pairs."""
+    if not {"source", "target"} <= set(sweep.labels) or not sweep.metrics:
+        return []
+    rest = [c for c in sweep.labels if c not in ("source", "target")]
+    aimed_at = set(sweep.means["target"])
+    made = []
+    for names, part in sweep.means.groupby(rest, sort=False) if rest else [((), sweep.means)]:
+        of = {(r["source"], r["target"]): cell(r, sweep.metrics[0]) for _, r in part.iterrows()}
+        targets = [s for s in dict.fromkeys([*sweep.means["source"], *sweep.means["target"]]) if s in aimed_at]
+        rows = [[s, *(of.get((s, t), "") for t in targets)] for s in dict.fromkeys(part["source"])]
+        made.append((", ".join(names), [["source", *targets], *rows]))
+    return made
+
+
+def write_sweep_page(directory: Path) -> Path:
+    """Write sweep.html into the folder of a sweep, from its index.csv."""
+    sweep = read_sweep(directory)
+    rows = [([r[c] for c in sweep.labels], [cell(r, m) for m in sweep.metrics], int(r["runs"]))
+            for _, r in sweep.means.iterrows()]  # fmt: skip
+    shades = _shades(sweep)
+    context = {
+        "plugin": sweep.plugin, "data": without_folders(sweep.data), "labels": sweep.labels,
+        "metrics": [metric_words(m) for m in sweep.metrics], "rows": rows, "n_runs": len(sweep.index),
+        "trainings": trainings(sweep) if rows else "",
+        "matrices": [{"name": name, "metric": metric_words(sweep.metrics[0]), "targets": head[1:],
+                      "rows": [(r[0], [(text, shades.get(text, 0)) for text in r[1:]]) for r in body]}
+                     for name, (head, *body) in matrices(sweep)],
+        "left": [(", ".join([*(r[c] for c in sweep.labels), f"seed {r['seed']}"]), r["state"])
+                 for _, r in sweep.unfinished.iterrows()],
+        "simulated": sweep.data.startswith("sim:"),
+    }  # fmt: skip
+    return write_page(directory / "sweep.html", "sweep.html.j2", context)
+
+
+def _shades(sweep: SweepTable) -> dict[str, int]:
+    """Text of a cell -> how much of the accent colour is behind it, in percent, 30 for the largest number."""
+    if not sweep.metrics or not len(sweep.means):
+        return {}
+    values = sweep.means[sweep.metrics[0]]
+    low, span = values.min(), (values.max() - values.min()) or 1.0
+    return {cell(r, sweep.metrics[0]): int(30 * (r[sweep.metrics[0]] - low) / span)
+            for _, r in sweep.means.dropna(subset=[sweep.metrics[0]]).iterrows()}  # fmt: skip

@@ -1,0 +1,1 @@
+"""Many runs: pairs of sites, seeds and variants, and the rows of a published table."""

@@ -1,0 +1,242 @@
+"""Measured beside published: the cells of a table, and the orders that the paper claims."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
+from mdx.evaluation.statistics import goodness, paired_comparison, resampled_weights
+from mdx.plugins.published import Claim, PublishedTable
+from mdx.runs.directory import read_json
+from mdx.sweeps.jobs import Job
+from mdx.sweeps.pool import FINISHED
+from mdx.sweeps.table import TARGETS, Cell
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cell with what was measured.
+
+    Attributes:
+        values: one a seed, in the unit of the paper.
+        group: where in the run it was measured.
+        subjects: the fewest of any seed.
+    """
+
+    cell: Cell
+    values: Mapping[int, float] = field(default_factory=dict)
+    group: str = ""
+    subjects: int = 0
+    better: str = "max"
+    missing: str = ""
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds."""
+        return float(np.mean(list(self.values.values()))) if self.values else None
+
+    @property
+    def sd(self) -> float | None:
+        """Sample SD over the seeds."""
+        return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else None
+
+
+def measure(cells: Sequence[Cell], runs: Mapping[int, Path]) -> list[Measured]:
+    """The cells with their numbers.
+
+    Args:
+        runs: ``id`` of a job -> the directory of its run, for the jobs that have one.
+    """
+    return [_measured(cell, runs) for cell in cells]
+
+
+def _measured(cell: Cell, runs: Mapping[int, Path]) -> Measured:
+    if cell.where is None:
+        return Measured(cell, missing=cell.reason)
+    values: dict[int, float] = {}
+    group, subjects, better, lacking = cell.where.group, [], "max", ""
+    for seed, job in cell.runs.items():
+        run = runs.get(id(job))
+        if run is None:
+            lacking = "its run has not finished"
+            continue
+        rows = read_json(run / "summary.json")
+        if cell.where.group == TARGETS:
+            group = "role=target" if any(r["group"] == "role=target" for r in rows) else "all"
+        row = next((r for r in rows if r["metric"] == cell.where.metric and r["group"] == group), None)
+        if row is None or row["mean"] is None:
+            lacking = f"its run has no {cell.where.metric} for {group}"
+            continue
+        values[seed] = row["mean"] * cell.where.scale
+        subjects.append(row["n_subjects"])
+        better = row["better"]
+    return Measured(cell, values, group, min(subjects, default=0), better, lacking)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one step of a claimed order came out: the better method against the next one.
+
+    Attributes:
+        difference: better minus next, positive in the direction of the claim, in the paper's unit.
+        low, high: paired bootstrap over subjects; None for a number that a run has only one of.
+        by_seed: how many seeds went the claimed way, of how many.
+    """
+
+    claim: str
+    place: str
+    better: str
+    other: str
+    metric: str
+    difference: float | None
+    low: float | None
+    high: float | None
+    by_seed: tuple[int, int]
+    missing: str = ""
+
+    @property
+    def text(self) -> str:
+        """``came out``, ``did not come out``, each as clearly as the interval allows."""
+        if self.difference is None:
+            return self.missing or "not measured"
+        apart = self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        if self.difference > 0:
+            return "came out" if apart or self.low is None else "came out, but the interval holds 0"
+        return "did not come out: the reverse" if apart else "did not come out"
+
+
+def judge(table: PublishedTable, measured: Sequence[Measured], runs: Mapping[int, Path]) -> list[Verdict]:
+    """Every claimed order of the table, step by step, for every place (values of the other key columns)."""
+    made: list[Verdict] = []
+    for text, claim in table.claims.items():
+        metric = claim.metric or next(iter(table.metrics))
+        column = claim.column or next(iter(table.keys))
+        places: dict[tuple[tuple[str, str], ...], dict[str, Measured]] = {}
+        for m in measured:
+            if m.cell.metric == metric and _inside(claim, m.cell, column):
+                place = tuple((k, v) for k, v in m.cell.keys.items() if k != column)
+                places.setdefault(place, {})[m.cell.keys[column]] = m
+        for place, found in places.items():
+            name = " / ".join(v for _, v in place)
+            present = [value for value in claim.order if value in found]
+            for better, other in itertools.pairwise(present):
+                made.append(_verdict(text, name, found[better], found[other], better, other, metric, runs))
+    return made
+
+
+def _inside(claim: Claim, cell: Cell, column: str) -> bool:
+    return cell.keys.get(column) in claim.order and all(cell.keys.get(k) == v for k, v in claim.where.items())
+
+
+def _verdict(
+    text: str, place: str, a: Measured, b: Measured, better: str, other: str, metric: str, runs: Mapping[int, Path]
+) -> Verdict:
+    seeds = [seed for seed in a.values if seed in b.values]
+    if not seeds:
+        missing = a.missing or b.missing or "not measured"
+        return Verdict(text, place, better, other, metric, None, None, None, (0, 0), missing)
+    gains = [goodness(a.values[s], a.better) - goodness(b.values[s], b.better) for s in seeds]
+    low, high = _interval(a, b, seeds, runs)
+    ways = (sum(g > 0 for g in gains), len(gains))
+    return Verdict(text, place, better, other, metric, float(np.mean(gains)), low, high, ways)
+
+
+def _interval(
+    a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[int, Path]
+) -> tuple[float | None, float | None]:
+    """95 % interval of the mean gain over seeds, resampling subjects, with all seeds of a subject together.
+
+    None for what no case has a score of (a site probe), for a signed error, and for cells of different data.
+    """
+    assert a.cell.where is not None and b.cell.where is not None  # both were measured
+    metric, scale = a.cell.where.metric, a.cell.where.scale
+    both = _paired_rows(a, b, seeds, runs)
+    if both is None or both["subject"].nunique() < 2 or a.better == "zero":
+        return None, None
+    sign = scale if a.better == "max" else -scale
+    if f"{metric}_a" in both:
+        first, second = ((sign * both[f"{metric}_{side}"]).tolist() for side in "ab")
+        found = paired_comparison(first, second, both["subject"].tolist())
+        return found["low"], found["high"]
+    if metric not in SET_SCORES:
+        return None, None
+    gains = sign * (_resampled_scores(both, metric, "a") - _resampled_scores(both, metric, "b"))
+    low, high = np.nanquantile(gains, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _resampled_scores(both: Any, metric: str, side: str) -> np.ndarray:
+    """The score of a set of cases in every resampling of subjects, averaged over the seeds."""
+    weights = resampled_weights(both["subject"].tolist())
+    classes = [c[2:-2] for c in both.columns if c.startswith("p_") and c.endswith("_a")]
+    own = both.rename(columns={f"p_{c}_{side}": f"p_{c}" for c in classes} | {f"truth_{side}": "truth"})
+    of_seed = []
+    for index in own.groupby("seed").indices.values():
+        truth, probabilities = truth_and_probabilities(own.iloc[index], classes)
+        of_seed.append(SET_SCORES[metric][1](truth, probabilities, weights[:, index]))
+    return np.mean(of_seed, axis=0)
+
+
+def _paired_rows(a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[int, Path]) -> Any:
+    """Rows of scores.csv of both, side by side, of the cases that both were measured on; None without such cases."""
+    import pandas as pd
+
+    parts = []
+    for seed in seeds:
+        jobs = [m.cell.runs[seed] for m in (a, b)]
+        if jobs[0].data != jobs[1].data:
+            return None
+        rows = [_rows(runs[id(job)], m) for job, m in zip(jobs, (a, b), strict=True)]
+        both = rows[0].merge(rows[1], on=["case", "subject"], suffixes=("_a", "_b"))
+        # the same name in other data is another subject
+        parts.append(both.assign(seed=seed, subject=[f"{jobs[0].data}|{s}" for s in both["subject"]]))
+    pooled = pd.concat(parts, ignore_index=True)
+    return pooled if len(pooled) else None
+
+
+def _rows(run: Path, measured: Measured) -> Any:
+    import pandas as pd
+
+    kinds: Any = {"case": str, "subject": str, "site": str, "truth": str, "predicted": str}
+    table: Any = pd.read_csv(run / "scores.csv", dtype=kinds, keep_default_na=False, na_values=[""])
+    column, _, value = measured.group.partition("=")
+    return table[table[column] == value] if value else table
+
+
+def rank_agreement(measured: Sequence[Measured]) -> list[dict[str, Any]]:
+    """For each place and metric how many pairs of rows have the published order, and Kendall's tau of the two orders.
+
+    Pairs with equal published numbers have no order and are not counted.
+    """
+    from scipy.stats import kendalltau
+
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for m in measured:
+        if m.mean is not None and m.cell.mean is not None:
+            place = " / ".join(list(m.cell.keys.values())[1:])
+            groups.setdefault((place, m.cell.metric), []).append((m.cell.mean, m.mean))
+    found = []
+    for (place, metric), rows in groups.items():
+        signs = [(np.sign(p - q), np.sign(x - y)) for (p, x), (q, y) in itertools.combinations(rows, 2) if p != q]
+        if signs:
+            tau: Any = kendalltau(*zip(*rows, strict=True))
+            found.append({
+                "place": place, "metric": metric, "rows": len(rows), "pairs": len(signs),
+                "pairs_in_order": sum(bool(p == m) for p, m in signs), "tau": float(tau.statistic),
+            })  # fmt: skip
+    return found
+
+
+def run_directories(jobs: Sequence[Job], folder: Path, outcomes: Sequence[Any]) -> dict[int, Path]:
+    """``id`` of each finished job -> the directory of its run."""
+    return {
+        id(job): folder / "runs" / outcome.directory
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if outcome.state in FINISHED
+    }

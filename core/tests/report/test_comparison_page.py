@@ -1,0 +1,358 @@
+"""What ``mdx compare`` takes for a method, what it refuses, and that page, CSV and JSON show the same numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from scored_runs import cohort, write_classification, write_run
+from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
+from mdx.errors import RefusedError, UsageError
+from mdx.report.comparison import compare, write_comparison
+from mdx.report.comparison_text import comparison_text, sentences
+from mdx.report.methods import Scored, scored_methods
+
+N = 24
+BASE = np.random.default_rng(0).normal(0.8, 0.05, N)
+BETTER = BASE + np.random.default_rng(1).normal(0.06, 0.02, N)
+ALIKE = BASE + np.random.default_rng(2).normal(0.0, 0.03, N)
+TARGET = cohort().query("split == 'test'")["role"].to_numpy() == "target"
+
+
+def methods(*folders: Path | str) -> list[Scored]:
+    return scored_methods([str(f) for f in folders])
+
+
+def names(*folders: Path | str) -> list[tuple[str, int]]:
+    return [(m.name, m.seed) for m in methods(*folders)]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> list[Path]:
+    """Three methods, the best and the worst of which were run at two seeds."""
+    rng = np.random.default_rng(3)
+    made = []
+    for variant, scores, seeds in (("plain", BASE, (0, 1)), ("clever", BETTER, (0, 1)), ("other", ALIKE, (0,))):
+        for seed in seeds:
+            noisy = scores + rng.normal(0, 0.01, N)
+            all_scores = {"surface_dice": noisy, "dice": noisy + 0.05, "volume_error_percent": rng.normal(0, 10, N)}
+            made.append(write_run(tmp_path / "runs" / f"{variant}{seed}", variant, all_scores, seed=seed))
+    return made
+
+
+def facts_of(*folders: Path, **asked: Any) -> dict[str, Any]:
+    return compare(methods(*folders), **asked)
+
+
+def lead(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts["metrics"][0]["groups"][0]
+
+
+# what is a method
+
+
+def test_seeds_of_a_variant_are_one_method(three: list[Path]) -> None:
+    assert names(*three) == [("plain", 0), ("plain", 1), ("clever", 0), ("clever", 1), ("other", 0)]
+
+
+def test_a_folder_of_runs_stands_for_its_runs(three: list[Path]) -> None:
+    assert sorted(names(three[0].parent)) == sorted(names(*three))
+
+
+def test_a_sweep_stands_for_its_runs(three: list[Path]) -> None:
+    folder = three[0].parent.parent
+    (folder / "sweep.json").write_text("{}")
+    assert sorted(names(folder)) == sorted(names(*three))
+
+
+def test_baselines_of_a_run_are_methods(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "clever", BETTER)
+    write_run(run / "baselines" / "plain", "plain", BASE, done=False)  # only the run itself is marked as done
+    assert names(run) == [("clever", 0), ("plain", 0)]
+
+
+def test_one_method_of_a_run_can_be_named(tmp_path: Path) -> None:
+    for name, scores in (("one", BETTER), ("two", ALIKE)):
+        run = write_run(tmp_path / name, name, scores)
+        write_run(run / "baselines" / "plain", "plain", BASE)
+    assert names(f"{tmp_path / 'one'}:one", f"{tmp_path / 'two'}:plain") == [("one", 0), ("plain", 0)]
+    with pytest.raises(UsageError, match=r"no variant 'plane'[\s\S]*did you mean 'plain'"):
+        methods(f"{tmp_path / 'one'}:plane")
+
+
+def test_the_same_baseline_of_two_runs_counts_once(tmp_path: Path) -> None:
+    for name, scores in (("one", BETTER), ("two", ALIKE)):
+        run = write_run(tmp_path / name, name, scores, settings={"method.beta": len(name)})
+        write_run(run / "baselines" / "plain", "plain", BASE)
+    assert names(tmp_path / "one", tmp_path / "two") == [("one", 0), ("plain", 0), ("two", 0)]
+
+
+def test_a_run_cannot_be_compared_with_itself(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "plain", BASE)
+    with pytest.raises(UsageError, match="a comparison needs two methods"):
+        methods(run, run)
+    write_run(tmp_path / "again", "plain", BASE)
+    with pytest.raises(UsageError, match="a comparison needs two methods"):
+        methods(run, tmp_path / "again")
+
+
+def test_a_variant_with_several_settings_is_named_by_what_differs(tmp_path: Path) -> None:
+    folders = [
+        write_run(tmp_path / f"{beta}_{seed}", "clever", BETTER + beta + seed / 50, seed=seed,
+                  settings={"method.beta": beta, "run.tolerance_mm": 2.0})
+        for beta in (0.1, 0.2) for seed in (0, 1)
+    ]  # fmt: skip
+    assert sorted(set(names(*folders))) == [
+        ("clever, beta=0.1", 0), ("clever, beta=0.1", 1), ("clever, beta=0.2", 0), ("clever, beta=0.2", 1)
+    ]  # fmt: skip
+
+
+def test_methods_of_two_plugins_are_named_with_them(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "full", BETTER)
+    write_run(tmp_path / "b", "full", BASE, plugin="elsewhere")
+    assert names(tmp_path / "a", tmp_path / "b") == [("made/full", 0), ("elsewhere/full", 0)]
+
+
+# what is refused
+
+
+def test_all_unfinished_runs_are_named_at_once(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "a", BASE)
+    for name in ("b", "c"):
+        write_run(tmp_path / name, name, BASE, done=False)
+    with pytest.raises(RefusedError, match=r"2 runs have not finished:\s+b: stopped\s+c: stopped[\s\S]*mdx resume"):
+        methods(tmp_path)
+
+
+def test_different_splits_are_refused_with_what_differs(tmp_path: Path) -> None:
+    cases = cohort()
+    moved = cases.copy()
+    moved.loc[moved["case"].isin(["A0", "A1"]), "split"] = ["test", "train"]
+    write_run(tmp_path / "a", "a", BASE, cases)
+    write_run(tmp_path / "b", "b", BASE, moved)
+    with pytest.raises(RefusedError) as error:
+        facts_of(tmp_path / "a", tmp_path / "b")
+    said = str(error.value)
+    assert error.value.exit_code == 8
+    assert "2 test case(s) of 2 subject(s) are not in both; 2 case(s) of 2 subject(s) are in another split" in said
+    assert "b, seed 0 (b)" in said and "a, seed 0 (a)" in said
+    assert "data.split_seed" in error.value.remedy
+
+
+def test_other_source_and_target_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "a", BASE, cohort(source="A"))
+    write_run(tmp_path / "b", "b", BETTER, cohort(source="B"))
+    with pytest.raises(RefusedError, match=r"the site\(s\) A, B have another role"):
+        facts_of(tmp_path / "a", tmp_path / "b")
+
+
+def test_simulated_cohorts_of_different_recipes_are_refused(tmp_path: Path) -> None:
+    for name in ("seed=0", "seed=1"):
+        write_run(tmp_path / name, name, BASE, data=f"sim:brain?{name}", data_uri_kind="sim")
+    with pytest.raises(RefusedError, match=r"made of different data:\s+sim:brain\?seed=0"):
+        facts_of(tmp_path / "seed=0", tmp_path / "seed=1")
+
+
+def test_another_tolerance_of_the_surface_dice_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "a", BASE)
+    write_run(tmp_path / "b", "b", BETTER, settings={"run.tolerance_mm": 2.0})
+    with pytest.raises(RefusedError, match=r"different tolerances[\s\S]*run all with the same run.tolerance_mm"):
+        facts_of(tmp_path / "a", tmp_path / "b")
+
+
+def test_runs_without_a_common_metric_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "a", {"dice": BASE})
+    write_run(tmp_path / "b", "b", {"surface_dice": BASE})
+    with pytest.raises(RefusedError, match="no metric in common"):
+        facts_of(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(RefusedError, match="a: no metric 'surface_dice'"):
+        write_run(tmp_path / "c", "c", {"dice": BASE, "surface_dice": BASE})
+        facts_of(tmp_path / "a", tmp_path / "c", metrics=["surface_dice"])
+
+
+def test_cases_that_only_one_method_was_scored_on_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", "a", BASE)
+    run = write_run(tmp_path / "b", "b", BETTER)
+    pd.read_csv(run / "scores.csv").iloc[2:].to_csv(run / "scores.csv", index=False)
+    with pytest.raises(RefusedError, match=r"b, seed 0: 2 scored case\(s\) are not in both"):
+        facts_of(tmp_path / "a", run)
+
+
+def test_unknown_names_are_answered_with_the_nearest(three: list[Path]) -> None:
+    for asked, remedy in (
+        ({"reference": "plane"}, "plain"), ({"role": "targets"}, "target"), ({"metrics": ["dicee"]}, "dice")
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"did you mean '{remedy}'"):
+            facts_of(*three, **asked)
+
+
+# what is computed
+
+
+def test_seeds_are_averaged_case_by_case_before_anything_else(three: list[Path]) -> None:
+    found = lead(facts_of(*three))
+    scores = {p.name: pd.read_csv(p / "scores.csv")["surface_dice"].to_numpy()[TARGET] for p in three}
+    clever = (scores["clever0"] + scores["clever1"]) / 2
+    plain = (scores["plain0"] + scores["plain1"]) / 2
+    row = next(p for p in found["pairs"] if (p["a"], p["b"]) == ("clever", "plain"))
+    assert row["difference"] == pytest.approx((clever - plain).mean())
+    assert row["p"] == pytest.approx(stats.wilcoxon(clever, plain).pvalue)
+    assert row["n_subjects"] == 16
+
+
+def test_the_spread_over_seeds_stands_apart(three: list[Path]) -> None:
+    facts = facts_of(*three)
+    means = [pd.read_csv(p / "scores.csv")["surface_dice"].to_numpy()[TARGET].mean() for p in three[:2]]
+    row = next(m for m in lead(facts)["methods"] if m["method"] == "plain")
+    assert row["sd_over_seeds"] == pytest.approx(np.std(means, ddof=1))
+    assert [r["means"]["plain"] for r in facts["metrics"][0]["by_seed"]] == pytest.approx(means)
+    assert "Not all methods were run with the same seeds." in facts["notes"]
+
+
+def test_a_pair_is_counted_over_the_seeds_that_both_have(three: list[Path]) -> None:
+    found = {(p["a"], p["b"]): (p["seeds_won"], p["seeds"]) for p in lead(facts_of(*three))["pairs"]}
+    assert found["clever", "plain"] == (2, 2)
+    assert found["clever", "other"] == (1, 1)
+
+
+def test_methods_come_best_first(three: list[Path]) -> None:
+    facts = facts_of(*three)
+    means = [m["mean"] for m in lead(facts)["methods"]]
+    assert facts["methods"][0]["name"] == "clever"
+    assert means == sorted(means, reverse=True)
+
+
+def test_the_leading_group_is_the_target_unless_another_role_is_asked_for(three: list[Path]) -> None:
+    assert lead(facts_of(*three))["group"] == "role=target"
+    found = lead(facts_of(*three, role="source"))
+    assert (found["group"], found["n_subjects"]) == ("role=source", 8)
+
+
+def test_every_role_and_site_is_a_group(three: list[Path]) -> None:
+    groups = [g["group"] for g in facts_of(*three)["metrics"][0]["groups"]]
+    assert groups == ["role=target", "all", "role=source", "site=A", "site=B", "site=C"]
+
+
+def test_without_roles_all_cases_lead(tmp_path: Path) -> None:
+    cases = cohort().assign(role="source")
+    write_run(tmp_path / "a", "a", BASE, cases)
+    write_run(tmp_path / "b", "b", BETTER, cases)
+    groups = [g["group"] for g in facts_of(tmp_path / "a", tmp_path / "b")["metrics"][0]["groups"]]
+    assert groups == ["all", "site=A", "site=B", "site=C"]
+
+
+def test_of_a_signed_error_the_distance_to_zero_is_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "low", "low", {"volume_error_percent": np.full(N, -30.0)})
+    write_run(tmp_path / "high", "high", {"volume_error_percent": np.full(N, 20.0)})
+    facts = facts_of(tmp_path / "low", tmp_path / "high")
+    assert [m["mean"] for m in lead(facts)["methods"]] == [20, 30]
+    assert "high has the lowest distance of the volume error percent from 0" in sentences(facts)[0]
+
+
+def test_who_read_labels_of_the_target_is_compared_but_not_ranked(tmp_path: Path) -> None:
+    for name, scores, labels in (("a", BASE, "never"), ("b", ALIKE, "val"), ("oracle", BETTER + 0.1, "train")):
+        write_run(tmp_path / name, name, scores, target_labels=labels)
+    facts = facts_of(*(tmp_path / n for n in ("a", "b", "oracle")))
+    assert {r["method"] for r in lead(facts)["ranks"]} == {"a", "b"}
+    assert len(lead(facts)["pairs"]) == 3
+    assert any("not ranked: oracle" in s for s in sentences(facts))
+
+
+def test_kappa_and_auroc_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    truth = rng.permutation([0, 1] * 12)
+    said = {n: 1 / (1 + np.exp(-(s * (truth - 0.5) + rng.normal(0, 1, N)))) for n, s in (("a", 3.0), ("b", 0.5))}
+    for name, p in said.items():
+        write_classification(tmp_path / name, name, p, truth)
+    facts = facts_of(tmp_path / "a", tmp_path / "b", metrics=["kappa", "auroc"])
+    for metric, score in (
+        ("kappa", lambda p: cohen_kappa_score(truth[TARGET], p[TARGET] > 0.5)),
+        ("auroc", lambda p: roc_auc_score(truth[TARGET], p[TARGET])),
+    ):
+        found = next(m for m in facts["metrics"] if m["metric"] == metric)["groups"][0]
+        assert {m["method"]: m["mean"] for m in found["methods"]} == pytest.approx(
+            {n: score(p) for n, p in said.items()}
+        )
+        assert all(p["wins"] is None and np.isnan(p["p"]) for p in found["pairs"])
+
+
+# what is said and shown
+
+
+def test_a_difference_beyond_chance_is_said_and_one_within_is_not(three: list[Path]) -> None:
+    said = " ".join(sentences(facts_of(*three)))
+    assert "clever has the highest surface dice" in said
+    assert re.search(r"clever is told apart from .*plain \(\+0\.\d+ \[\+0\.\d+, \+0\.\d+\], p < 0\.001\)", said)
+    assert "other is told" not in said
+    same = " ".join(sentences(facts_of(*three, reference="plain")))
+    assert "plain is told apart from clever (-0." in same and "not from other." in same
+
+
+def test_three_subjects_are_too_few_for_a_verdict(tmp_path: Path) -> None:
+    cases = cohort(3, ("A", "B"))
+    for name, scores in (("a", np.full(6, 0.9)), ("b", np.full(6, 0.1))):
+        write_run(tmp_path / name, name, scores, cases)
+    facts = facts_of(tmp_path / "a", tmp_path / "b")
+    said = " ".join(sentences(facts))
+    assert "3 subjects are too few for a verdict: with 3 subjects the smallest possible p is 0.25" in said
+    assert "highest" not in said and "told apart" not in said
+
+
+def test_whether_the_order_holds_over_seeds_is_said(tmp_path: Path) -> None:
+    for seed, sign in ((0, 1), (1, 1), (2, -1)):
+        write_run(tmp_path / f"a{seed}", "a", BASE + sign * 0.02, seed=seed)
+        write_run(tmp_path / f"b{seed}", "b", BASE, seed=seed)
+    same = sentences(facts_of(*(tmp_path / f"{n}{s}" for n in "ab" for s in (0, 1))))
+    assert "The order of the methods is the same at all 2 seeds." in same
+    changed = sentences(compare(methods(tmp_path)))
+    assert "The order of the methods changes with the seed; first place over 3 seeds: a 2, b 1." in changed
+
+
+def test_page_tables_and_json_show_the_same_numbers(three: list[Path], tmp_path: Path) -> None:
+    page = write_comparison(tmp_path / "out", facts_of(*three)).read_text()
+    stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    pairs = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    rows = pd.read_csv(tmp_path / "out" / "methods.csv")
+    assert len(pairs) == 2 * 6 * 3 and len(rows) == 2 * 6 * 3  # two metrics, six groups
+    for metric in stored["metrics"]:
+        group = metric["groups"][0]
+        for p in group["pairs"]:
+            of = pairs.query(
+                "metric == @metric['metric'] and group == @group['group'] and a == @p['a'] and b == @p['b']"
+            )
+            for key in ("difference", "low", "high", "p", "p_holm", "effect", "wins", "losses"):
+                assert of[key].item() == pytest.approx(p[key])
+            assert f"{p['difference']:+.3f}</td>" in page
+            assert f"[{p['low']:+.3f}, {p['high']:+.3f}]" in page
+        for m in group["methods"]:
+            of = rows.query("metric == @metric['metric'] and group == @group['group'] and method == @m['method']")
+            for key in ("mean", "std", "low", "high", "sd_over_seeds", "worst_mean", "gap_high"):
+                assert of[key].item() == pytest.approx(m[key], nan_ok=True) or m[key] is None
+            assert f"{m['mean']:.3f} [{m['low']:.3f}, {m['high']:.3f}]" in page
+
+
+def test_the_text_shows_every_method_and_pair(three: list[Path]) -> None:
+    text = comparison_text(facts_of(*three))
+    for line in (r"^clever\s+0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", r"^clever - plain\s+\+0\.\d{3} .* 2 of 2$"):
+        assert re.search(line, text, re.MULTILINE)
+    assert "surface dice, test cases of the target sites (16 subjects)" in text
+
+
+def test_names_are_escaped_and_no_path_is_in_the_page(tmp_path: Path) -> None:
+    write_run(tmp_path / "secret" / "a", "<script>$x$", BASE)
+    write_run(tmp_path / "secret" / "b", "b", BETTER)
+    page = write_comparison(tmp_path / "out", compare(methods(tmp_path / "secret"))).read_text()
+    assert "<script>" not in page and "&lt;script&gt;$x$" in page
+    assert "secret" not in page and str(tmp_path) not in page
+
+
+def test_the_page_is_the_same_when_made_again(three: list[Path], tmp_path: Path) -> None:
+    first, second = (write_comparison(tmp_path / name, facts_of(*three)).read_text() for name in ("one", "two"))
+    assert first == second

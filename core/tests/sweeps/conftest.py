@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mdx.cli.app import run_cli
+
+PLUGIN = Path(__file__).parent / "plugin"
+
+
+@pytest.fixture
+def slope(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The made-up plugin, installed; and a cache that holds nothing yet."""
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def ages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of ten subjects at each of three sites: the mean of an image is its subject's age, less so at B and C."""
+    folder = tmp_path_factory.mktemp("ages")
+    rng = np.random.default_rng(0)
+    lines = ["image,subject,site,age"]
+    for s, site in enumerate("ABC"):
+        for i in range(10):
+            age = 20 + 6 * i
+            image = np.full((4, 4, 4), age * (1 - 0.1 * s) / 10) + rng.normal(0, 0.05, (4, 4, 4))
+            nib.save(nib.Nifti1Image(image.astype(np.float32), np.eye(4)), folder / f"{site}{i}.nii.gz")
+            lines.append(f"{site}{i}.nii.gz,{site}{i},{site},{age}")
+    (folder / "ages.csv").write_text("\n".join(lines) + "\n")
+    return folder / "ages.csv"
+
+
+@pytest.fixture
+def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run a command line in this process: (exit code, everything it printed)."""
+
+    def call(*argv: str | Path) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run_cli([str(a) for a in argv])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mdx.cli.sweep import seeds_of
+from mdx.errors import UsageError
+from mdx.sweeps.jobs import Job, expand, turns
+
+pytestmark = pytest.mark.usefixtures("slope")
+
+
+@pytest.fixture
+def job(ages: Path) -> Job:
+    return Job("slope", f"csv:{ages}", preset="small")
+
+
+def places(jobs: list[Job]) -> list[tuple[str, str]]:
+    return [(j.settings["data.source"], j.settings["data.target"]) for j in jobs]
+
+
+def test_all_pairs_are_ordered_and_without_the_diagonal(job: Job) -> None:
+    assert places(expand(job, pairs="all")) == [
+        ("A", "B"), ("A", "C"), ("B", "A"), ("B", "C"), ("C", "A"), ("C", "B"),
+    ]  # fmt: skip
+
+
+def test_named_pairs_are_taken_as_they_are(job: Job) -> None:
+    assert places(expand(job, pairs="C:A, A:B")) == [("C", "A"), ("A", "B")]
+
+
+def test_each_site_in_turn_is_left_out(job: Job) -> None:
+    assert places(expand(job, leave_site_out=True)) == [("B,C", "A"), ("A,C", "B"), ("A,B", "C")]
+
+
+def test_seeds_variants_and_a_grid_are_combined_each_with_each(job: Job) -> None:
+    made = expand(job, variants=["line", "shifted"], seeds=[0, 7], grid={"epochs": ["1", "2", "3"]})
+    assert len({j.name for j in made}) == len(made) == 12
+    assert made[0].labels == {"variant": "line", "epochs": "1", "seed": "0"}
+
+
+def test_all_variants_are_those_of_the_manifest(job: Job) -> None:
+    assert [j.variant for j in expand(job, variants=["all"])] == ["line", "shifted", "broken"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"variants": ["lime"]}, "did you mean 'line'"),
+        ({"pairs": "A:D"}, "no site 'D'"),
+        ({"pairs": "A-B"}, "write --pairs A:B"),
+        ({"pairs": "all", "leave_site_out": True}, "cannot be combined"),
+    ],
+)
+def test_what_cannot_be_combined_or_is_unknown_is_refused(job: Job, request_: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        expand(job, **request_)
+
+
+def test_jobs_of_other_sources_start_before_those_that_would_wait_for_a_training(job: Job) -> None:
+    made = expand(job, pairs="A:B,A:C,B:A,B:C", variants=["line", "shifted"])
+    first = [made[i] for i in turns(made)][:2]
+    assert [j.settings["data.source"] for j in first] == ["A", "B"]
+    assert sorted(turns(made)) == list(range(8))
+
+
+def test_the_command_of_a_job_makes_the_same_run(job: Job) -> None:
+    (made,) = expand(job, variants=["shifted"], pairs="A:B", seeds=[3])
+    assert " ".join(made.command).replace(str(job.data), "DATA") == (
+        "mdx run slope --data DATA --variant shifted --preset small --seed 3 --baselines none "
+        "--set data.source=A --set data.target=B"
+    )
+
+
+def test_seeds_are_a_number_or_a_list() -> None:
+    assert (seeds_of("3"), seeds_of("0,7"), seeds_of("5,")) == ([0, 1, 2], [0, 7], [5])
+    for wrong in ("0", "a", "1,b", ""):
+        with pytest.raises(UsageError):
+            seeds_of(wrong)
