@@ -47,6 +47,14 @@ class Plan:
         return self.variant.name if self.variant else self.plugin.name
 
     @property
+    def source(self) -> str:
+        """A hash of the code that the method consists of."""
+        from mdx.runs.provenance import source_hash
+
+        named = (self.manifest.adapter, self.variant.adapter if self.variant else None)
+        return source_hash(*(target.partition(":")[0].partition(".")[0] for target in named if target))
+
+    @property
     def target_labels(self) -> str:
         """What the method may read of the target: ``never``, ``val`` or ``train``."""
         capabilities = self.manifest.capabilities

@@ -14,7 +14,7 @@ from mdx.files import plain, write_atomically, write_json
 from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan
 from mdx.runs import directory as folders
-from mdx.runs.provenance import machine, source_hash, versions
+from mdx.runs.provenance import machine, versions
 
 
 def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
@@ -57,7 +57,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "identity": identity,
         "mdx": __version__,
         "versions": versions(),
-        "source": source_hash(),
+        "source": plan.source,
         "machine": machine(),
         "started": folders.now(),
     }  # fmt: skip

@@ -26,7 +26,7 @@ from mdx.runs.device import make_fabric
 from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.own_network import OwnNetwork, kept, read_own_network
-from mdx.runs.provenance import digest_of, source_hash, versions
+from mdx.runs.provenance import digest_of, versions
 from mdx.runs.run import Run
 from mdx.runs.scoring import evaluators_for, score_cases
 from mdx.scores import score
@@ -84,7 +84,7 @@ def resume(path: str | Path) -> Result:
     plan = recorded_plan(facts)
     data = open_data(plan)
     if identity(plan, data) != facts["identity"]:
-        changed = [k for k, now in (("versions", versions()), ("source", source_hash())) if facts[k] != now]
+        changed = [k for k, now in (("versions", versions()), ("source", plan.source)) if facts[k] != now]
         raise RefusedError(
             f"what the run was made with has changed since ({', '.join(changed) or 'data or settings'})",
             "start it anew with 'mdx run', or bring the old state back",
@@ -149,10 +149,9 @@ def identity(plan: Plan, data: Dataset) -> str:
     """Eight digits that are equal for equal runs: settings, data, seed, versions and source."""
     values = plan.settings.values()
     values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
-    adapter_types(plan.plugin, plan.variant)  # imports the plugin, whose source is part of the identity
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
-        source_hash(), *([plan.init_digest] if plan.init_digest else []),
+        plan.source, *([plan.init_digest] if plan.init_digest else []),
     )  # fmt: skip
 
 
@@ -213,7 +212,7 @@ def _fit(
     preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in ROLES}
     run = Run(
         directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
-        hooks=hooks, identity=digest_of(source_hash(), versions(), preprocessing, settings.values()["optimizer"],
+        hooks=hooks, identity=digest_of(plan.source, versions(), preprocessing, settings.values()["optimizer"],
                                         settings.run.precision),
         evaluate=evaluate,
     )  # fmt: skip

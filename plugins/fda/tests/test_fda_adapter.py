@@ -154,9 +154,13 @@ def test_the_report_is_told_that_the_run_holds_images(two_sites: Dataset, tmp_pa
     assert any("holds the images of 4 source scans" in note for note in run.notes)
 
 
-def test_the_report_is_told_of_a_bank_that_is_too_small(two_sites: Dataset, tmp_path: Path) -> None:
-    run = fitted(tmp_path, two_sites, FDA(config(n_mst=7)))
-    assert any("fewer than the 7 donors" in note for note in run.notes)
+@pytest.mark.parametrize(("n_mst", "donors", "told"), [(4, "3d", True), (7, "random", True), (3, "3d", False),
+                                                        (7, "2.5d", False)])  # fmt: skip
+def test_the_report_is_told_of_a_bank_that_leaves_no_choice(
+    two_sites: Dataset, tmp_path: Path, n_mst: int, donors: str, told: bool
+) -> None:
+    run = fitted(tmp_path, two_sites, FDA(config(n_mst=n_mst, donors=donors)))
+    assert any(f"no more than the {n_mst} donors" in note for note in run.notes) == told
 
 
 def test_the_report_is_told_of_scans_that_are_not_registered(two_sites: Dataset, tmp_path: Path) -> None:

@@ -205,9 +205,9 @@ def test_can_goes_on_without_the_target_where_no_class_is_sure(fit: Fit) -> None
 
 
 def test_clusters_take_the_names_of_the_source_classes_they_are_nearest_to() -> None:
-    angles = torch.tensor([0.3, 0.4, 0.35, 2.0, 2.1, 1.2])
-    target = torch.stack([angles.cos(), angles.sin()], dim=1)
-    start = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # class 0 is up, class 1 to the right
+    angles = np.array([0.3, 0.4, 0.35, 2.0, 2.1, 1.2])
+    target = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    start = np.array([[0.0, 1.0], [1.0, 0.0]])  # class 0 is up, class 1 to the right
     found = cluster(target, start, radius=0.05, least=2)
     assert found.members[1].tolist() == [0, 1, 2]
     assert found.members[0].tolist() == [3, 4]  # the last one is too far from either

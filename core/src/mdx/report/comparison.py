@@ -57,7 +57,7 @@ def compare(
     competitors = [n for n in names if reads[n] != "train"]
     ranked = competitors if len(competitors) > 1 else names
     cells = [_Cases(tables, first, metric, better, methods[0].facts["task"]["classes"]) for metric, better in chosen]
-    names = cells[0].best_first(leading)
+    names = sorted(cells[0].best_first(leading), key=lambda n: n not in ranked)
     return {
         "methods": [_about(n, [m for m in methods if m.name == n]) for n in names],
         "reference": reference, "group": leading, "ranked": ranked, "split_hash": methods[0].facts["split_hash"],

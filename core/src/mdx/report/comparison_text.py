@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -122,12 +123,12 @@ def _seeds(metric: Facts) -> list[str]:
         return []
     if all(ranks == whole[0] for ranks in whole):
         return [f"The order of the methods is the same at all {len(whole)} seeds."]
-    first: dict[str, int] = {}
-    for ranks in whole:
-        for name in (n for n, r in ranks.items() if r == min(ranks.values())):
-            first[name] = first.get(name, 0) + 1
-    counts = ", ".join(f"{name} {n}" for name, n in sorted(first.items(), key=lambda item: -item[1]))
-    return [f"The order of the methods changes with the seed; first place over {len(whole)} seeds: {counts}."]
+    first = [[n for n, r in ranks.items() if r == min(ranks.values())] for ranks in whole]
+    if all(names == first[0] for names in first):
+        return [f"{' and '.join(first[0])} stays first at all {len(whole)} seeds, the order behind changes."]
+    counts = Counter(name for names in first for name in names)
+    places = ", ".join(f"{name} {n}" for name, n in counts.most_common())
+    return [f"The order of the methods changes with the seed; first place over {len(whole)} seeds: {places}."]
 
 
 def comparison_text(facts: Facts, plain: bool = True) -> Any:

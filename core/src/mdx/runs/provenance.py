@@ -5,37 +5,52 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import sys
+import re
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mdx.files import plain
 
-# code that draws and prints has no part in a result
-NOT_IN_RESULTS = ("cli", "report")
+# code that draws, prints and schedules has no part in a result
+NOT_IN_RESULTS = ("cli", "report", "sweeps")
+OWN_IMPORT = re.compile(r"^\s*(?:from|import)\s+(mdx_\w+)", re.MULTILINE)
 LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "lightning-fabric", "safetensors")
 
 
-def source_hash() -> str:
-    """A hash of the source of core and of every ``mdx_*`` package that is imported."""
-    names = sorted({m.split(".")[0] for m in sys.modules if m == "mdx" or m.startswith("mdx_")})
-    return hashlib.sha256("".join(_package_hash(name) for name in names).encode()).hexdigest()
+def source_hash(*packages: str) -> str:
+    """A hash of the source of core, of ``packages``, and of every ``mdx_*`` package that these import.
+
+    What else the process has imported has no part in it: the second run of a process is named as the first would be.
+    """
+    found: dict[str, str] = {}
+    waiting = ["mdx", *packages]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name], imported = _package_source(name)
+            waiting += imported
+    return hashlib.sha256("".join(found[name] for name in sorted(found)).encode()).hexdigest()
 
 
 @cache  # what runs is what was imported, whatever happens to the files meanwhile
-def _package_hash(name: str) -> str:
+def _package_source(name: str) -> tuple[str, tuple[str, ...]]:
+    """The hash of a package, and the names of the ``mdx_*`` packages that it imports."""
     digest = hashlib.sha256(name.encode())
-    file = getattr(sys.modules[name], "__file__", None)
-    if file is not None:
-        root = Path(file).parent
-        for path in sorted(root.rglob("*.py")):
-            relative = path.relative_to(root)
+    imported: set[str] = set()
+    spec = find_spec(name)
+    if spec is not None and spec.origin is not None:
+        place = Path(spec.origin).parent
+        for path in sorted(place.rglob("*.py")) if spec.submodule_search_locations else [Path(spec.origin)]:
+            relative = path.relative_to(place)
             if name != "mdx" or relative.parts[0] not in NOT_IN_RESULTS:
+                source = path.read_bytes()
                 digest.update(str(relative).encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+                digest.update(source)
+                imported.update(OWN_IMPORT.findall(source.decode(errors="replace")))
+    return digest.hexdigest(), tuple(sorted(imported - {name}))
 
 
 def digest_of(*parts: Any) -> str:

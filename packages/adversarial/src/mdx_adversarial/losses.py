@@ -45,7 +45,8 @@ def supervised_contrastive_loss(features: Tensor, labels: Tensor, temperature: f
         labels = labels.repeat_interleave(features.shape[1])
         features = features.flatten(0, 1)
     itself = torch.eye(len(labels), dtype=torch.bool, device=features.device)
-    similarity = (features.float() @ features.float().T) / temperature
+    with torch.autocast(features.device.type, enabled=False):  # similarities of 0.99 and 1 must not become one number
+        similarity = (features.float() @ features.float().T) / temperature
     log_p = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
     positive = (labels[:, None] == labels) & ~itself
     count = positive.sum(dim=1)

@@ -117,8 +117,11 @@ class FDA(Adapter[FDAConfig]):
                 f"The run holds the images of {len(bank)} source scans as donors (bank=embed): treat it as patient "
                 "data. With bank=reference it holds their names, and needs the source data to be applied."
             )
-        if len(bank) < self.config.n_mst:
-            yield f"The bank has {len(bank)} scans, fewer than the {self.config.n_mst} donors that were asked for."
+        if len(bank) <= self.config.n_mst and self.config.donors != "2.5d":
+            yield (
+                f"The bank has {len(bank)} scans, no more than the {self.config.n_mst} donors that were asked for: all "
+                "of them serve every slice, and how donors are chosen makes no difference."
+            )
         targets = data.where(role="target", split=["train", "val"])
         shapes = {tuple(s.shape) for s in bank.scans} | {
             tuple(slices_of(data.load(case).image).shape) for case in targets.cases

@@ -135,10 +135,9 @@ class Unlearning(Adapter[L2IConfig]):
         for epoch in run.epochs("warmup", before):
             model.train()
             for batch in batches:
-                with run.autocast():
-                    features = model.encoder(batch.image)
-                    cls = F.cross_entropy(model.classifier(features).float(), batch.label(data.task.label))
-                    domain = F.cross_entropy(model.head(features.detach()).float(), number(batch))
+                features = model.encoder(batch.image)
+                cls = F.cross_entropy(model.classifier(features).float(), batch.label(data.task.label))
+                domain = F.cross_entropy(model.head(features.detach()).float(), number(batch))
                 run.step(optimizer, cls + c.alpha * domain, log={"cls": cls, "domain": domain})
             validate(epoch, model, cohort.val, c)
         optimizers = UnlearningOptimizers(
@@ -151,12 +150,11 @@ class Unlearning(Adapter[L2IConfig]):
             model.train()
             for batch in batches:
                 labels = batch.label(data.task.label)
-                with run.autocast():
-                    found = unlearning_step(
-                        run, optimizers, encode=model.encoder, head=model.head, main=batch.image, other=batch.image,
-                        task_loss=lambda f, y=labels: F.cross_entropy(model.classifier(f).float(), y),
-                        domains=number(batch), alpha=c.alpha, beta=c.beta,
-                    )  # fmt: skip
+                found = unlearning_step(
+                    run, optimizers, encode=model.encoder, head=model.head, main=batch.image, other=batch.image,
+                    task_loss=lambda f, y=labels: F.cross_entropy(model.classifier(f).float(), y),
+                    domains=number(batch), alpha=c.alpha, beta=c.beta,
+                )  # fmt: skip
                 run.log(**{f"train/{name}": value for name, value in found._asdict().items()})
             validate(epoch, model, cohort.val, c)
 
@@ -195,10 +193,9 @@ class Contrastive(Adapter[L2IConfig]):
             model.train()
             for batch in batches:
                 labels = batch.label(data.task.label)
-                with run.autocast():
-                    features = model.encoder(batch.image)
-                    contrast = supervised_contrastive_loss(features, labels, c.temperature)
-                    cls = F.cross_entropy(model.classifier(features.detach()).float(), labels)
+                features = model.encoder(batch.image)
+                contrast = supervised_contrastive_loss(features, labels, c.temperature)
+                cls = F.cross_entropy(model.classifier(features.detach()).float(), labels)
                 run.step(optimizer, contrast + cls, log={"contrast": contrast, "cls": cls})
             validate(epoch, model, cohort.val, c)
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from mdx.errors import DataError
@@ -47,19 +46,17 @@ class CAN(Adapter[L2IConfig]):
         batches = loader_of(run, cohort, cohort.train, c.batch_size)
         n, name = len(data.task.classes), data.task.label
         for epoch in epochs(run, c):
-            source, truth = encode_cases(model, cohort.train, c)
-            target, _ = encode_cases(model, cohort.unlabelled, c, labels=False)
+            source, truth = (found.cpu().numpy() for found in encode_cases(model, cohort.train, c))
+            target = encode_cases(model, cohort.unlabelled, c, labels=False)[0].cpu().numpy()
             clusters = cluster(target, class_means(source, truth, n), c.cluster_radius, c.cluster_least)
-            drawn = SameClasses(truth.cpu().numpy(), clusters, c.batch_size)
+            drawn = SameClasses(truth, clusters, c.batch_size)
             model.train()
             for batch, pair in zip(batches, paired(run, cohort, drawn), strict=False):
-                with run.autocast():
-                    logits = model.classifier(model.encoder(batch.image)).float()
-                    cls = F.cross_entropy(logits, batch.label(name))
-                    cdd = torch.zeros_like(cls)
-                    if pair is not None:
-                        of_source, of_target = (model.encoder(part.image) for part in pair)
-                        cdd = contrastive_domain_discrepancy(of_source, of_target, drawn.counts, drawn.counts)[0]
+                cls = F.cross_entropy(model.classifier(model.encoder(batch.image)).float(), batch.label(name))
+                cdd = torch.zeros_like(cls)
+                if pair is not None:
+                    of_source, of_target = (model.encoder(part.image) for part in pair)
+                    cdd = contrastive_domain_discrepancy(of_source, of_target, drawn.counts, drawn.counts)[0]
                 run.step(optimizer, cls + c.cdd_weight * cdd, log={"cls": cls, "cdd": cdd})
             epoch.log(**{"train/classes_kept": float(len(clusters.kept))})
             validate(epoch, model, cohort.val, c)
@@ -105,13 +102,13 @@ class Clusters(NamedTuple):
         return sorted(self.members)
 
 
-def class_means(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """(n, m) means of unit features (B, m) of each class, of unit length."""
-    member = F.one_hot(labels, classes).to(features.dtype)
-    return F.normalize(member.T @ features, dim=1)
+def class_means(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """(n, m) means of unit features (B, m) of each class, of unit length; 0 for a class without a case."""
+    sums = np.eye(classes)[labels].T @ features
+    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
 
 
-def cluster(target: Tensor, start: Tensor, radius: float, least: int) -> Clusters:
+def cluster(target: np.ndarray, start: np.ndarray, radius: float, least: int) -> Clusters:
     """Spherical k-means of unit features (T, m) from the centres ``start`` (n, m), one cluster a class.
 
     Clusters are named after the start centres that they are nearest to as a whole (Hungarian method). Cases farther
@@ -122,19 +119,18 @@ def cluster(target: Tensor, start: Tensor, radius: float, least: int) -> Cluster
 
     centers, before = start, None
     for _ in range(MOST_ROUNDS):
-        nearest = (target @ centers.T).argmax(dim=1)
-        if before is not None and torch.equal(nearest, before):
+        nearest = (target @ centers.T).argmax(axis=1)
+        if before is not None and np.array_equal(nearest, before):
             break
         before = nearest
         found = class_means(target, nearest, len(start))
-        empty = found.norm(dim=1, keepdim=True) < 0.5  # an empty cluster keeps its place
-        centers = torch.where(empty, centers, found)
+        centers = np.where(found.any(axis=1, keepdims=True), found, centers)  # an empty cluster keeps its place
     similarity = target @ centers.T
     names = np.zeros(len(start), dtype=int)
-    clusters, classes = linear_sum_assignment(-(centers @ start.T).cpu().numpy())
+    clusters, classes = linear_sum_assignment(-(centers @ start.T))
     names[clusters] = classes
-    assigned = names[similarity.argmax(dim=1).cpu().numpy()]
-    near = ((1 - similarity.max(dim=1).values) / 2 <= radius).cpu().numpy()
+    assigned = names[similarity.argmax(axis=1)]
+    near = (1 - similarity.max(axis=1)) / 2 <= radius
     members = {k: np.flatnonzero(near & (assigned == k)) for k in range(len(start))}
     return Clusters({k: at for k, at in members.items() if len(at) >= least}, assigned)
 

@@ -97,8 +97,7 @@ def step_in_parts(
         for first in range(0, len(whole), size):
             part = part_of(whole, slice(first, first + size))
             share = len(part) / len(whole)
-            with run.autocast():
-                terms = losses_of(part)
+            terms = losses_of(part)
             run.backward(terms["total"] * share, optimizer)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * share
