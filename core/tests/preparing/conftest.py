@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from known_head import WHITE_MATTER, Head, affine_movement, smooth_field, with_skull
+from PIL import Image
 
+from mdx.cli.app import run_cli
 from mdx.preparing.template import Template, load_template
 from mdx.preparing.volumes import affine_of, array_of, like, resample, write_volume
 
@@ -31,6 +33,22 @@ def head(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Head:
     write_volume(folder / "t1.nii.gz", array_of(scan), affine_of(scan), 1)
     write_volume(folder / "brain.nii.gz", array_of(brain).astype(np.uint8), affine_of(scan), 1)
     return Head(scan, clean, field, brain, move, folder / "t1.nii.gz", folder / "brain.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def prepared(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The known head and a picture, prepared on voxels of 3 mm with white matter at 1."""
+    folder = tmp_path_factory.mktemp("prepared")
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(folder / "picture.png")
+    (folder / "cohort.csv").write_text(
+        f"image,mask,subject,site,age\n{head.path},{head.brain_path},s1,A,40\npicture.png,,s2,B,50\n"
+    )
+    code = run_cli([
+        "data", "prepare", str(folder / "cohort.csv"), "--out", str(folder / "out"), "--spacing", "3",
+        "--intensity", "wm-peak",
+    ])  # fmt: skip
+    assert code == 4
+    return folder / "out"
 
 
 @pytest.fixture

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from known_head import WHITE_MATTER, Head
 
-from mdx.preparing.bias import correct_bias, head_mask
+from mdx.preparing.bias import correct_bias
 from mdx.preparing.brain import simple_brain_mask, smooth_edge
 from mdx.preparing.intensities import scale_percentiles, scale_white_matter
-from mdx.preparing.registration import correlation_ratio, explained, register_contrast, register_to_template, rigid_part
+from mdx.preparing.registration import correlation_ratio, explained, register_contrast, rigid_part
 from mdx.preparing.template import Template
 from mdx.preparing.volumes import array_of, like, resample
 
 
-@pytest.fixture(scope="module")
-def found(head: Head, template: Template) -> sitk.AffineTransform:
-    return register_to_template(head.scan, head_mask(head.scan), template)
+@pytest.fixture(scope="session")
+def found(prepared: Path) -> sitk.AffineTransform:
+    """The affine that ``mdx data prepare`` found for the head; its result lies in the template's space."""
+    (moves,) = [sitk.CompositeTransform(sitk.ReadTransform(str(prepared / "transforms" / "s1.tfm")))]
+    return sitk.AffineTransform(moves.GetNthTransform(1))
 
 
 def distances_mm(a: sitk.Transform, b: sitk.Transform, brain: sitk.Image) -> np.ndarray:

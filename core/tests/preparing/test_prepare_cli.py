@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
+import SimpleITK as sitk
 from known_head import Head
 from PIL import Image
 
@@ -42,22 +42,6 @@ def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
         return code, printed.out + printed.err
 
     return call
-
-
-@pytest.fixture(scope="module")
-def prepared(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The known head and a picture, prepared on voxels of 3 mm with white matter at 1."""
-    folder = tmp_path_factory.mktemp("prepared")
-    Image.fromarray(np.zeros((40, 40), np.uint8)).save(folder / "picture.png")
-    (folder / "cohort.csv").write_text(
-        f"image,mask,subject,site,age\n{head.path},{head.brain_path},s1,A,40\npicture.png,,s2,B,50\n"
-    )
-    code = run_cli([
-        "data", "prepare", str(folder / "cohort.csv"), "--out", str(folder / "out"), "--spacing", "3",
-        "--intensity", "wm-peak",
-    ])  # fmt: skip
-    assert code == 4
-    return folder / "out"
 
 
 def record_of(out: Path, name: str) -> dict:
@@ -116,6 +100,7 @@ def test_the_prepared_table_passes_the_check(prepared: Path, mdx: Callable[..., 
     assert code == 0, printed
 
 
+@pytest.mark.slow
 def test_preparing_again_changes_little(prepared: Path, mdx: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
     code, printed = mdx("data", "prepare", prepared / "table.csv", "--out", tmp_path / "again", "--spacing", "3")
     assert code == 0, printed
@@ -150,6 +135,45 @@ def test_contrasts_end_on_one_grid(
     a, b = (nib.load(tmp_path / "out" / "images" / f"s1_{name}.nii.gz") for name in ("t1", "t2"))
     assert np.array_equal(a.affine, b.affine)
     assert np.allclose(a.header.get_zooms(), 4)
+
+
+def test_the_page_says_head_where_no_brain_mask_was_made(
+    small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    path = table([{"image": small_scan, "subject": "a", "site": "A"}])
+    assert (
+        mdx("data", "prepare", path, "--out", tmp_path / "out", "--steps", "n4,intensity", "--spacing", "own")[0] == 0
+    )
+    page = (tmp_path / "out" / "qc.html").read_text()
+    assert "fitted within the head" in page
+    assert "percentiles 1 and 99 within the head (no brain mask was made)" in page
+    assert "within the brain" not in page
+
+
+def test_the_picture_has_a_row_for_the_scan_and_for_each_result(
+    small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    names = ["t1", "t2"]
+    for k in (1, 2):
+        path = table([{**dict.fromkeys(names[:k], small_scan), "subject": "a", "site": "A"}])
+        out = tmp_path / str(k)
+        assert mdx("data", "prepare", path, "--out", out, "--set", f"data.image={','.join(names[:k])}", *SIMPLE)[0] == 0
+        with Image.open(out / "qc" / "a.jpg") as picture:
+            assert picture.height == (1 + k) * 270
+
+
+@pytest.mark.parametrize(("dtype", "reason"), [("float32", "no whole number"), ("int16", "holds no labels, but")])
+def test_a_scan_in_a_column_that_is_no_contrast_is_not_taken_for_a_mask(
+    dtype: str, reason: str, small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    values = np.abs(np.asarray(nib.load(small_scan).dataobj)).astype(dtype)
+    nib.save(nib.Nifti1Image(values, np.diag([4.0, 4, 4, 1])), tmp_path / "t2.nii.gz")
+    path = table([{"t1": small_scan, "t2": "t2.nii.gz", "subject": "a", "site": "A"}])
+    code, printed = mdx("data", "prepare", path, "--out", tmp_path / "out", "--set", "data.image=t1", *SIMPLE)
+    assert code == 4
+    assert "column 't2':" in printed
+    assert reason in printed
+    assert "--set data.image=...,t2" in printed
 
 
 def test_a_repeated_command_does_only_what_is_missing(
@@ -196,7 +220,7 @@ def test_every_faulty_scan_is_named_with_its_reason(
     holed = good.copy()
     holed[3, 3, 3] = np.nan
     faulty = {
-        "nan": (holed, "NaN"), "empty": (np.zeros_like(good), "only the value 0"),
+        "holed": (holed, "NaN"), "empty": (np.zeros_like(good), "only the value 0"),
         "four": (np.stack([good, good], axis=-1), "2 volumes"), "tiny": (good[:4, :4, :4], "too small"),
     }  # fmt: skip
     rows = [

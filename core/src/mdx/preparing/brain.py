@@ -1,11 +1,11 @@
 """A simple brain mask: the template's brain, corrected by what is bright enough to be tissue.
 
 The registered template says roughly where the brain is; an affine leaves errors of some millimetres at its surface.
-Within 6 mm of it, tissue is what is brighter than 40 % of the way from the darkest to the median of the brain's core
-and no brighter than fat. Thin bridges to dura and scalp are opened (2 mm), the largest piece is kept, sulci and
-ventricles are closed (8 mm) and filled. Limits: fluid outside the closed surface is lost, so a shrunken brain's mask
-hugs the tissue; dura that touches the cortex over more than 4 mm stays; tumours and resections at the surface may be
-cut. For volumes of the brain as a result, give masks of a dedicated tool instead.
+Within 4 mm of it, tissue is what is brighter than 40 % of the way from the darkest to the median of the brain's core
+and no brighter, as fat is, than 1.2 times the core's 99th percentile. Thin bridges to dura and scalp are opened (2 mm),
+the largest piece is kept, sulci and ventricles are closed (8 mm) and filled. Limits: fluid outside the closed surface
+is lost, so a shrunken brain's mask hugs the tissue; dura that touches the cortex over more than 4 mm stays; tumours
+and resections at the surface may be cut. For volumes of the brain as a result, give masks of a dedicated tool instead.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mdx.preparing.template import Template
 from mdx.preparing.volumes import array_of, isotropic_grid, like, resample
 
 WORKING_MM = 2.0
-MARGIN_MM = 6.0
+MARGIN_MM = 4.0
 CORE_MM = 10.0
 BRIDGE_MM = 2.0
 SULCUS_MM = 8.0
 TISSUE = 0.4
-FAT = 1.35
+FAT = 1.2
 
 
 def simple_brain_mask(scan: sitk.Image, template: Template, move: sitk.AffineTransform) -> sitk.Image:

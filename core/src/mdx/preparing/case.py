@@ -97,8 +97,8 @@ def prepare_case(files: CaseFiles, config: PrepareConfig, out: Path) -> dict[str
     raw, facts = {}, {}
     for name, path in files.images.items():
         raw[name], facts[name] = read_scan(path)
-    labels = {name: read_labels(path) for name, path in files.labels.items()}
-    given = read_labels(files.brain) if files.brain else None
+    labels = {name: read_labels(path, name) for name, path in files.labels.items()}
+    given = read_labels(files.brain, config.mask) if files.brain else None
     read_s = round(time.perf_counter() - started, 2)
     work = _place(raw, config, template, given)
     work.seconds = {"read": read_s, **work.seconds}
@@ -171,11 +171,13 @@ def _judge(work: Work, template: Template) -> dict[str, Any]:
                            list(work.affine.GetCenter())],
         }  # fmt: skip
         region = _region(work, template, STAYS, first)
-        judged["contrasts"] = {
-            name: {**_movement(work.between[name], region),
-                   "correlation_ratio": round(explained(work.scans[name], first, region, work.between[name])[0], 3)}
-            for name in names
-        }  # fmt: skip
+        judged["contrasts"] = {}
+        for name in names:
+            ratio, coverage = explained(work.scans[name], first, region, work.between[name])
+            judged["contrasts"][name] = {
+                **_movement(work.between[name], region),
+                "correlation_ratio": round(ratio, 3), "coverage": round(coverage, 3),
+            }  # fmt: skip
     return judged
 
 
@@ -274,9 +276,10 @@ def _write(
 def _draw(
     name: str, work: Work, raw: sitk.Image, results: dict[str, np.ndarray], template: Template | None, out: Path
 ) -> None:
-    """The picture for the page: the first contrast as it came with the brain carried back to it, and as it went."""
-    brain_before = edges = None
+    """The picture for the page: the first contrast as it came, the brain carried back to it, and each as it went."""
+    brain_before = brain_after = edges = None
     if work.brain is not None:
+        brain_after = array_of(work.brain)
         brain_before = array_of(smooth_edge(work.brain, raw, work.move.GetInverse()))
     if template is not None:
         edges = array_of(resample(template.white_matter, work.grid, work.to_template(), "nearest"))
@@ -287,10 +290,6 @@ def _draw(
         draw_case(
             temporary,
             before=(array_of(raw), brain_before, raw.GetSpacing()),
-            after=(
-                next(iter(results.values())),
-                None if work.brain is None else array_of(work.brain),
-                work.grid.GetSpacing(),
-            ),
+            after=[(values, brain_after, work.grid.GetSpacing()) for values in results.values()],
             template=None if edges is None or outline is None else (outline, edges),
         )

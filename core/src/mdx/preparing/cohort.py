@@ -28,7 +28,7 @@ from mdx.preparing.config import PrepareConfig
 from mdx.preparing.template import ICBM152, load_template
 from mdx.report.preparation import write_preparation_page
 
-VERSION = 1
+VERSION = 2
 FOLDERS = ("images", "masks", "brain", "transforms", "qc", "records")
 Say = Callable[[str, dict[str, Any] | DataError, int], None]
 

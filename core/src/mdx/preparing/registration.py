@@ -177,7 +177,7 @@ def _ringed(template: Template) -> tuple[sitk.Image, sitk.Image]:
     t1 = _at(template.t1, 8.0)
     wide = sitk.ConstantPad(t1, [4, 4, 4], [4, 4, 4], 0.0)
     brain = array_of(resample(template.brain, wide, interpolation="nearest")) > 0
-    outside = ndimage.distance_transform_edt(~brain) * 8.0
+    outside = np.asarray(ndimage.distance_transform_edt(~brain, sampling=8.0))
     brightest = float(array_of(t1).max())
     rings = np.select(
         [outside == 0, outside <= SKULL_MM, outside <= SCALP_MM],

@@ -20,6 +20,8 @@ from mdx.files import replacing
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 FEWEST_VOXELS = 8
 SMALLEST_EXTENT_MM = 20.0
+ALIKE, MOST_SCATTERED = 0.5, 32
+"""Labels are alike in at least half of all neighbours, unless they are few and small, as lesions are."""
 FWHM_TO_SIGMA = 1 / 2.3548
 
 
@@ -55,11 +57,24 @@ def _extent(geometry: Any) -> float:
     return min(n * mm for n, mm in zip(geometry.shape, geometry.spacing_mm, strict=True))
 
 
-def read_labels(path: Path) -> sitk.Image:
-    """A mask in RAS as int32. Raises DataError as ``read_mask`` does, and for a picture."""
-    labels, geometry = read_mask(path)
+def read_labels(path: Path, column: str) -> sitk.Image:
+    """A mask in RAS as int32, which a column of the table names.
+
+    Raises DataError as ``read_mask`` does, for a picture, and for a scan: it has many values, and neighbours differ.
+    """
+    as_contrast = f"a scan is named as a contrast (--set data.image=...,{column}), or taken out of the table"
+    try:
+        labels, geometry = read_mask(path)
+    except DataError as error:
+        raise DataError(f"column '{column}': {error.what}", f"{error.remedy}; {as_contrast}", error.where) from error
     if labels.ndim != 3:
-        raise DataError("is a 2-D picture", "give a mask of the volume", path)
+        raise DataError(f"column '{column}': is a 2-D picture", "give a mask of the volume", path)
+    shown = labels[:-1] != 0
+    alike = (labels[1:] == labels[:-1])[shown].mean() if shown.any() else 1.0
+    if alike < ALIKE and (count := len(np.unique(labels))) > MOST_SCATTERED:
+        raise DataError(
+            f"column '{column}': holds no labels, but {count} values that change from voxel to voxel", as_contrast, path
+        )
     return to_itk(labels, geometry.affine)
 
 

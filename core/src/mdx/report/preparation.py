@@ -14,12 +14,13 @@ from mdx.runs.directory import read_json
 
 SCALED = {"low": "became 0", "high": "became 1", "white_matter_peak": "white matter's peak, now 1"}
 BRAIN_MARGIN_MM, HEAD_MARGIN_MM = 8.0, 35.0
+ROW_INCHES = 2.7
 Box = tuple[slice, ...]
 Row = tuple[np.ndarray, np.ndarray | None, Sequence[float]]
 
 
-def draw_case(path: Path, before: Row, after: Row, template: tuple[np.ndarray, np.ndarray] | None) -> None:
-    """Draw three planes through the middle of the brain: above as it came, below as it went.
+def draw_case(path: Path, before: Row, after: Sequence[Row], template: tuple[np.ndarray, np.ndarray] | None) -> None:
+    """Draw three planes through the middle of the brain: above as it came, below as it went, a row a contrast.
 
     Args:
         before, after: (X, Y, Z) values in RAS, the brain mask on their grid or None, and voxel edges in mm.
@@ -27,14 +28,15 @@ def draw_case(path: Path, before: Row, after: Row, template: tuple[np.ndarray, n
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.8, 5.4), dpi=100, facecolor="black")
-    for row, (values, brain, spacing) in enumerate((before, after)):
+    rows = (before, *after)
+    figure = Figure(figsize=(7.8, ROW_INCHES * len(rows)), dpi=100, facecolor="black")
+    for row, (values, brain, spacing) in enumerate(rows):
         centre = _centre(brain, values.shape)
         box = _box(brain, spacing, BRAIN_MARGIN_MM if row else HEAD_MARGIN_MM)
         shown = values[brain > 0] if brain is not None and brain.any() else values
         low, high = np.percentile(shown, [0.5, 99.5])
         for k, axis in enumerate((2, 1, 0)):
-            axes = figure.add_subplot(2, 3, 3 * row + k + 1)
+            axes = figure.add_subplot(len(rows), 3, 3 * row + k + 1)
             across, up = [a for a in range(3) if a != axis]
 
             def cut(volume: np.ndarray, axis: int = axis, at: int = centre[axis], box: Box = box) -> np.ndarray:
@@ -82,6 +84,8 @@ def write_preparation_page(out: Path) -> Path:
     context = {
         "facts": facts,
         "settings": facts["settings"],
+        "strips": _strips(facts["settings"]),
+        "contrasts": max((len(record["inputs"]) for _, record in cases), default=1),
         "done": _sentences(facts),
         "cases": [_shown(name, record, facts["sites"][name], out) for name, record in cases],
         "flagged": [name for name, record in cases if record["suspicions"]],
@@ -99,18 +103,27 @@ def _sentences(facts: dict[str, Any]) -> list[str]:
     said = [f"Left where it lies, in RAS, on {voxels}."]
     if moved:
         said = [f"Registered to {facts['template']} by {how}; written on {voxels} in its space."]
+    strips = _strips(s)
     if "n4" in steps:
-        said.append("Divided by its bias field (N4, fitted within the brain, or the head where no brain is known).")
-    if "mask" in steps and s["mask"] != "none":
+        known = "the template's brain" if facts["template"] else "the head, found by its brightness"
+        known = f"the masks of the column {s['mask']}" if strips and s["mask"] != "simple" else known
+        said.append(f"Divided by its bias field (N4, fitted within {known}).")
+    if strips:
         given = "the simple mask of mdx" if s["mask"] == "simple" else f"the masks of the column {s['mask']}"
         said.append(f"Set to 0 outside the brain ({given}).")
     if "intensity" in steps and s["intensity"] == "percentiles":
+        where = "brain" if strips else "head (no brain mask was made)"
         said.append(
-            f"Clipped at percentiles {s['lower']:g} and {s['upper']:g} within the brain, then scaled to 0 to 1."
+            f"Clipped at percentiles {s['lower']:g} and {s['upper']:g} within the {where}, then scaled to 0 to 1."
         )
     if "intensity" in steps and s["intensity"] == "wm-peak":
         said.append("Divided by the peak of its white matter, which is 1 now.")
     return said
+
+
+def _strips(settings: dict[str, Any]) -> bool:
+    """Whether what lies outside the brain was set to 0."""
+    return "mask" in settings["steps"] and settings["mask"] != "none"
 
 
 def _shown(name: str, record: dict[str, Any], site: str, out: Path) -> dict[str, Any]:
