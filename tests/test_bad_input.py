@@ -157,7 +157,7 @@ def test_a_stopped_run_says_so_and_can_be_resumed(cohort: Path, tmp_path: Path, 
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
     process.send_signal(number)
-    _, text = process.communicate(timeout=60)
+    _, text = process.communicate(timeout=240)
     assert process.returncode == code, text
     assert "resume" in text
     assert "Traceback" not in text

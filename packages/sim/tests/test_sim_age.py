@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mdx_sim.age import Visit, simulate, visits
 from mdx_sim.ageing import Ageing, ageing, find_landmarks, load_landmarks, thin_cortex, widen_ventricles
@@ -104,15 +105,15 @@ def test_walls_move_about_twice_as_fast_after_60() -> None:
         return float(np.mean([ageing(age, np.random.default_rng(seed)).growth_mm for seed in range(400)]))
 
     before, after = mean_growth(50) - mean_growth(40), mean_growth(80) - mean_growth(70)
-    assert 1.5 < after / before < 3.5
+    assert 1.5 < after / before < 2.5
 
 
 def test_no_brain_folds_at_any_age(anatomy: Anatomy) -> None:
     landmarks = load_landmarks(anatomy.size_mm)
-    oldest = Ageing(growth_mm=ageing(100, np.random.default_rng(0)).growth_mm, thinning=0)
+    oldest_mm = ageing(100, np.random.default_rng(0)).growth_mm
     for number in range(8):
         displacement = subject_displacement(named_rng(0, "subject", number), anatomy)
-        widened = widen_ventricles(displacement, landmarks, oldest)
+        widened = widen_ventricles(displacement, anatomy, landmarks, oldest_mm)
         assert jacobian(widened, anatomy.size_mm).min() > 0
 
 
@@ -137,19 +138,24 @@ def test_brains_are_extracted(aged: Path) -> None:
         assert 1.2 < (image > 0).sum() * 6**3 / 1e6 < 2.2
 
 
-def brightness_by_site(folder: Path) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for row in table(folder):
-        image = np.asarray(nibabel.load(folder / row["image"]).dataobj)
-        inside = image[image > 0]
-        found.setdefault(row["site"], []).append(float(np.median(inside) / np.percentile(inside, 99)))
-    return found
-
-
 def test_sites_differ_in_more_than_scale(aged: Path) -> None:
-    found = brightness_by_site(aged)
-    means = sorted(np.mean(values) for values in found.values())
-    assert np.min(np.diff(means)) > 0.5 * np.mean([np.std(values) for values in found.values()])
+    """Bright parts and outer parts of z-scored brains: their nearest site is their own, in 9 of 10 scans."""
+    sites, looks = [], []
+    for row in table(aged):
+        image = np.asarray(nibabel.load(aged / row["image"]).dataobj, dtype=float)
+        brain = image > 0
+        z = (image - image[brain].mean()) / image[brain].std()
+        depth = ndimage.distance_transform_edt(brain)
+        shells = [z[(depth > low) & (depth <= low + 2)].mean() for low in (0, 2, 4)]
+        looks.append([*np.percentile(z[brain], [2, 10, 30, 50, 70, 90, 98]), *shells])
+        sites.append(row["site"])
+    looks, sites = np.array(looks), np.array(sites)
+    right = 0
+    for i in range(len(looks)):
+        others = np.arange(len(looks)) != i
+        centres = {site: looks[others & (sites == site)].mean(axis=0) for site in set(sites)}
+        right += min(centres, key=lambda site: float(np.linalg.norm(looks[i] - centres[site]))) == sites[i]
+    assert right >= 0.9 * len(looks)
 
 
 def test_without_shift_only_the_protocols_differ() -> None:

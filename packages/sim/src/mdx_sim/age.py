@@ -11,10 +11,10 @@ from mdx_sim.anatomy import COMPARTMENTS, Anatomy, load_anatomy
 from mdx_sim.imaging import acquire, store, without_skull
 from mdx_sim.options import AgeOptions
 from mdx_sim.physics import site_tissues
-from mdx_sim.studies import study_scanner
+from mdx_sim.studies import PEAK_MM, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""
@@ -61,7 +61,8 @@ def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
     landmarks = load_landmarks(anatomy.size_mm)
     rng = named_rng(visit.seed, "subject", visit.subject)
     state = ageing(visit.age, rng)
-    displacement = widen_ventricles(subject_displacement(rng, anatomy), landmarks, state)
+    displacement = subject_displacement(rng, anatomy, PEAK_MM)
+    displacement = widen_ventricles(displacement, anatomy, landmarks, state.growth_mm)
     rng = named_rng(visit.seed, "visit", visit.site, visit.subject)
     head = anatomy.with_maps(landmarks.ventricles, landmarks.cortex)
     maps, affine = lie_in_scanner(displacement, head, scanner, True, rng)

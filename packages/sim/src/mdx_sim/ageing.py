@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -11,14 +11,15 @@ from scipy import ndimage
 
 from mdx.cache import cache_dir
 from mdx.files import replacing
-from mdx_sim.anatomy import icbm152_tissues, to_grid
+from mdx_sim.anatomy import Anatomy, icbm152_tissues, to_grid
+from mdx_sim.subjects import sample_head
 
 VERSION = 1
 YOUNG = 30.0
 """Age in years at which a head is the anatomy's: the template is an average of young adults."""
 KNEE = 60.0
-GROWTH_MM_PER_YEAR = (0.06, 0.16)
-"""How fast the walls of the ventricles move outwards before and after 60: about 2 and 2.5 % of the volume a year."""
+GROWTH_MM_PER_YEAR = (0.1, 0.2)
+"""How fast the walls of the ventricles move outwards before and after 60: from 19 ml at 40 to 45 ml at 80."""
 THINNING_PER_YEAR = 0.005
 """The part of the cortical grey matter lost in a year."""
 SCATTER_YEARS = 3.0
@@ -26,6 +27,7 @@ SCATTER_YEARS = 3.0
 DEEP_MM = 25.0
 REACH_MM = 20.0
 WALL_SIGMA_MM = 3.0
+STEP_MM = 1.5
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,17 @@ def ageing(age: float, rng: np.random.Generator) -> Ageing:
     return Ageing(float(growth), float(THINNING_PER_YEAR * (cortical - YOUNG)))
 
 
-def widen_ventricles(displacement: np.ndarray, landmarks: Landmarks, state: Ageing) -> np.ndarray:
-    """``displacement`` (3, X, Y, Z) in mm of where tissue is taken from, with the ventricles' walls moved outwards."""
-    return displacement - state.growth_mm * landmarks.outward
+def widen_ventricles(displacement: np.ndarray, anatomy: Anatomy, landmarks: Landmarks, growth_mm: float) -> np.ndarray:
+    """``displacement`` (3, X, Y, Z) in mm of where tissue is taken from, with the ventricles' walls moved outwards.
+
+    The anatomy changes first and is then deformed. Walls move by ``growth_mm`` in steps along ``landmarks.outward``, so
+    that nothing folds however far they go.
+    """
+    outward = replace(anatomy, fractions=landmarks.outward)
+    steps = int(np.ceil(abs(growth_mm) / STEP_MM))
+    for _ in range(steps):
+        displacement = displacement - growth_mm / steps * sample_head(outward, displacement, anatomy.affine)
+    return displacement
 
 
 def thin_cortex(fractions: np.ndarray, cortex: np.ndarray, state: Ageing) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""``sim:ms``: a small study with healthy and ill subjects, and larger ones on other scanners with one class each."""
+"""``sim:ms``: a small study with healthy and ill subjects, and larger ones on other scanners with one class each.
+
+The ill have lesions in the white matter and have lost tissue around the ventricles, as in multiple sclerosis.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mdx_sim.ageing import Landmarks, load_landmarks
+from mdx_sim.ageing import Landmarks, load_landmarks, widen_ventricles
 from mdx_sim.anatomy import COMPARTMENTS, Anatomy, load_anatomy
 from mdx_sim.imaging import acquire, store, store_mask, without_skull
 from mdx_sim.options import HEALTHY, ILL, MSOptions
 from mdx_sim.physics import site_tissues
-from mdx_sim.studies import TARGET_STUDY, study_scanner
+from mdx_sim.studies import PEAK_MM, TARGET_STUDY, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""
@@ -25,6 +28,10 @@ LESIONS = (4, 10)
 RADIUS_MM = (6.0, 12.0)
 PERIVENTRICULAR_MM = 10.0
 EDGE_MM = 1.0
+SPREAD_MM = 0.7
+"""Standard deviation of how far the walls of healthy ventricles lie from the anatomy's."""
+ATROPHY_MM = (2.5, 0.7)
+"""Mean and standard deviation of how much further out they lie in the ill."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,15 @@ def _visits(options: MSOptions) -> Iterator[Visit]:
 
 
 def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
-    """Write image and lesions of a visit into ``folder``; returns the number and volume of its lesions."""
+    """Write image and lesions of a visit into ``folder``; returns what is wrong with the brain: lesions and wall."""
     scanner = study_scanner(visit.site, visit.shift)
     rng = named_rng(visit.seed, "subject", visit.subject)
-    displacement = subject_displacement(rng, anatomy)
+    landmarks = load_landmarks(anatomy.size_mm)
+    displacement = subject_displacement(rng, anatomy, PEAK_MM)
+    growth_mm = float(rng.normal(0, SPREAD_MM)) + (float(rng.normal(*ATROPHY_MM)) if visit.diagnosis == ILL else 0.0)
+    displacement = widen_ventricles(displacement, anatomy, landmarks, growth_mm)
     count = int(rng.integers(LESIONS[0], LESIONS[1] + 1)) if visit.diagnosis == ILL else 0
-    head = anatomy.with_maps(lesion_map(count, anatomy, load_landmarks(anatomy.size_mm), rng))
+    head = anatomy.with_maps(lesion_map(count, anatomy, landmarks, rng))
     rng = named_rng(visit.seed, "visit", visit.site, visit.subject)
     fractions, affine = lie_in_scanner(displacement, head, scanner, True, rng)
     fractions = replace_white_matter(fractions)
@@ -80,7 +90,7 @@ def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
     if visit.lesions:
         store_mask(folder / visit.lesions, fractions[-1] >= 0.5, affine, scanner, True)
     volume_ml = float(fractions[-1].sum()) * anatomy.size_mm**3 / 1000
-    return {"lesion_count": count, "lesion_ml": round(volume_ml, 2)}
+    return {"lesion_count": count, "lesion_ml": round(volume_ml, 2), "ventricle_growth_mm": round(growth_mm, 2)}
 
 
 def lesion_map(count: int, anatomy: Anatomy, landmarks: Landmarks, rng: np.random.Generator) -> np.ndarray:

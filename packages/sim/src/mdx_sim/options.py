@@ -163,7 +163,7 @@ class AgeOptions(SimOptions):
         """Subjects of a split at a site."""
         given: tuple[int, ...] = getattr(self, split)
         order = self.sites if split in self.model_fields_set else self.known_sites
-        return given[order.index(site)] if len(given) > 1 else given[0]
+        return given[order.index(site) if len(given) > 1 else 0]
 
     def ages_of(self, site: str) -> tuple[float, float]:
         """The range of ages of a site's training and validation subjects."""

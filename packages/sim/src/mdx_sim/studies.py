@@ -15,6 +15,9 @@ from mdx_sim.physics import mprage
 from mdx_sim.scanners import Scanner
 from mdx_sim.shifts import NO_SHIFT, Shift
 
+PEAK_MM = (2.5, 4.0)
+"""Peak of the subjects' random warp: half that of sim:brain, so that a small network can learn age or disease from some
+hundred subjects."""
 AGE_STUDIES: Mapping[str, Scanner] = {
     "biobank": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -30,13 +33,13 @@ AGE_STUDIES: Mapping[str, Scanner] = {
         "Siemens Vision 1.5T MPRAGE",
         1.5,
         partial(mprage, tr_ms=1462, te_ms=4, ti_ms=641, flip_deg=10, echo_spacing_ms=9.7, echoes=128),
-        bias=0.3,
-        noise=0.05,
-        blur_mm=(1.5, 1.5, 1.8),
+        bias=0.2,
+        noise=0.035,
+        blur_mm=(1.3, 1.3, 1.5),
         distortion_mm=0.8,
         axcodes="PSR",
         gain=900,
-        shift=Shift(coil=0.25, gamma=0.8),
+        shift=Shift(coil=0.7),
     ),
     "whitehall": Scanner(
         "Siemens Verio 3T MPRAGE",
@@ -47,7 +50,7 @@ AGE_STUDIES: Mapping[str, Scanner] = {
         axcodes="LAS",
         storage="float32",
         gain=210,
-        shift=Shift(coil=-0.25, gamma=1.25),
+        shift=Shift(coil=-0.5),
     ),
 }
 TARGET_STUDY = "study1"

@@ -11,6 +11,7 @@ from mdx_sim.anatomy import HEAD_CENTRE_MM, Anatomy
 from mdx_sim.scanners import Scanner
 
 LEAST_JACOBIAN = 0.1
+PEAK_MM = (5.0, 8.0)
 DISTORTION_SIGMA_MM = 40.0
 
 
@@ -25,17 +26,20 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], sigma_voxels:
     return noise / np.abs(noise).max()
 
 
-def subject_displacement(rng: np.random.Generator, anatomy: Anatomy) -> np.ndarray:
+def subject_displacement(
+    rng: np.random.Generator, anatomy: Anatomy, peak_mm: tuple[float, float] = PEAK_MM
+) -> np.ndarray:
     """Where each voxel of a subject takes its tissue from, as an offset in mm, (3, X, Y, Z) float32.
 
-    Random smooth warp (sigma 12-16 mm, peak 5-8 mm) plus the left-right asymmetry of real brains: the right half lies
-    further forward than the left one (Yakovlevian torque, about 1.5 mm). Shrunk until the Jacobian is positive.
+    Random smooth warp (sigma 12-16 mm, its peak drawn from ``peak_mm``) plus the left-right asymmetry of real brains:
+    the right half lies further forward than the left one (Yakovlevian torque, about 1.5 mm). Shrunk until the Jacobian
+    is positive.
     """
     shape = anatomy.fractions.shape[1:]
     sigma = rng.uniform(12, 16) / anatomy.size_mm
-    peak_mm = rng.uniform(5, 8)
+    peak = rng.uniform(*peak_mm)
     displacement = np.stack([smooth_noise(rng, shape, sigma) for _ in range(3)])
-    displacement *= peak_mm / np.sqrt((displacement**2).sum(axis=0)).max()
+    displacement *= peak / np.sqrt((displacement**2).sum(axis=0)).max()
     x_mm = anatomy.affine[0, 3] + anatomy.size_mm * np.arange(shape[0]) - HEAD_CENTRE_MM[0]
     torque_mm = rng.normal(1.5, 0.75)
     displacement[1] -= np.asarray(torque_mm * np.clip(x_mm / 70, -1, 1), dtype=np.float32)[:, None, None]

@@ -9,7 +9,7 @@ from mdx_sim.anatomy import Anatomy, load_anatomy
 from mdx_sim.imaging import acquire, label_map, store, store_mask
 from mdx_sim.options import TravellingOptions
 from mdx_sim.physics import site_tissues
-from mdx_sim.scanners import scanner_of
+from mdx_sim.scanners import Scanner, scanner_of
 from mdx_sim.shifts import SEVERITIES
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
@@ -61,11 +61,16 @@ def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
     rng = named_rng(visit.seed, "visit", visit.site, visit.subject)
     fractions, affine = lie_in_scanner(displacement, anatomy, scanner, visit.registered, rng)
     tissues = site_tissues(scanner.field_tesla, named_rng(visit.seed, "site", visit.site))
-    for contrast, made in zip(CONTRASTS, (scanner, replace(scanner, signal=scanner.t2_signal)), strict=True):
+    for contrast, made in zip(CONTRASTS, (scanner, in_t2(scanner)), strict=True):
         image = acquire(fractions, affine, made, tissues, rng)
         store(folder / visit.image(contrast), image, affine, made, visit.registered)
     store_mask(folder / visit.tissue, label_map(fractions, "tissue"), affine, scanner, visit.registered)
     return {}
+
+
+def in_t2(scanner: Scanner) -> Scanner:
+    """The scanner with its T2 protocol. The part of a shift that changes the contrast of T1 images is left out."""
+    return replace(scanner, signal=scanner.t2_signal, shift=replace(scanner.shift, density_weight=0.0))
 
 
 def row(visit: Visit, options: TravellingOptions) -> dict[str, object]:

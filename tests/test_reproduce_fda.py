@@ -1,0 +1,34 @@
+"""A row or two of a real paper's table, on the small cohort: the way of ``mdx reproduce`` from end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_cohort import TINY
+
+
+@pytest.mark.slow
+def test_two_rows_of_fdas_table_3_share_a_training_and_stand_beside_the_published_numbers(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mdx: Callable[..., tuple[int, str]]
+) -> None:
+    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache"))
+    code, printed = mdx(
+        "reproduce", "fda", "table3", "--rows", "mst_beta_avg,none_beta_avg", "--data", f"csv:{cohort}", "--preset",
+        "tables", "--set", "source=A", "target=B", "data.test_fraction=0.5", *TINY[1:], "--device", "cpu", "--out",
+        tmp_path / "table3",
+    )  # fmt: skip
+    assert code == 0, printed
+    facts = json.loads((tmp_path / "table3" / "reproduction.json").read_text())
+    assert facts["runs"] == 2
+    average = {c["key_row"]: c for c in facts["cells"] if c["key_pair"] == "Average"}
+    assert [average[row]["published"] for row in ("mst_beta_avg", "none_beta_avg")] == [0.67, 0.65]
+    assert all(0 < cell["measured"] <= 1 for cell in average.values())
+    claimed = [(c["better"], c["other"], c["place"]) for c in facts["claims"]]
+    assert ("mst_beta_avg", "none_beta_avg", "Average") in claimed
+    index = (tmp_path / "table3" / "index.csv").read_text().splitlines()
+    epochs = [line.split(",")[index[0].split(",").index("epochs")] for line in index[1:]]
+    assert epochs == ["3", "0"]
+    assert "These data are not the paper's: only orders can be compared." in printed
