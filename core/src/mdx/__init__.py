@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
     from mdx.interfaces.evaluator import Evaluator
     from mdx.interfaces.model import Model
+    from mdx.report.comparison import compare
     from mdx.runs.loading import load_run
     from mdx.runs.run import Run
     from mdx.sweeps.reproduction import reproduce
@@ -34,6 +35,7 @@ _HOME = {
     "Evaluator": "mdx.interfaces.evaluator",
     "Model": "mdx.interfaces.model",
     "Run": "mdx.runs.run",
+    "compare": "mdx.report.comparison",
     "load_run": "mdx.runs.loading",
     "reproduce": "mdx.sweeps.reproduction",
     "run": "mdx.workflow",
@@ -42,7 +44,7 @@ _HOME = {
 
 __all__ = [
     "Adapter", "Batch", "Case", "Dataset", "Evaluator", "MethodConfig", "Model", "Prediction", "Reference", "Run",
-    "Sample", "Task", "load_run", "reproduce", "run", "sweep",
+    "Sample", "Task", "compare", "load_run", "reproduce", "run", "sweep",
 ]  # fmt: skip
 
 

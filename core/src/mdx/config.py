@@ -36,13 +36,18 @@ class Settings(BaseModel):
 
 
 def _from_text(value: Any, annotation: Any) -> Any:
-    """A text of the command line as what the annotation asks for: ``null`` is None, commas separate items."""
+    """A text of the command line as what the annotation asks for.
+
+    ``null`` is None; commas separate items, which brackets may enclose.
+    """
     if not isinstance(value, str):
         return [value] if _is_sequence(annotation) and isinstance(value, int | float) else value
     if value == "null":
         return None
     if _is_sequence(annotation):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        inner = value.strip()
+        inner = inner[1:-1] if inner[:1] + inner[-1:] in ("[]", "()") else inner  # as settings are printed
+        return [part.strip() for part in inner.split(",") if part.strip()]
     return value
 
 

@@ -49,6 +49,11 @@ def test_commas_fill_tuples_and_null_is_none() -> None:
     assert (made.method.shape, made.method.radius, made.data.source) == ((3, 4), None, ("A",))
 
 
+@pytest.mark.parametrize("text", ["3,4", "[3,4]", "(3, 4)", "[3, 4,]"])
+def test_a_list_may_be_given_in_the_brackets_that_settings_are_printed_with(text: str) -> None:
+    assert resolve([("--set", parse_assignments([f"shape={text}"]))], Method, Data).method.shape == (3, 4)
+
+
 def test_every_fault_is_named_at_once_with_the_nearest_key() -> None:
     with pytest.raises(ConfigError) as caught:
         solve("betta=1", "training.epochs=0", "shape=a")

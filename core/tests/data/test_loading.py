@@ -7,14 +7,17 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
+from mdx.data.images import read_image
 from mdx.data.intensity import scale_intensity
-from mdx.data.loading import TableLoader, label_map, load_file, write_prediction
+from mdx.data.loading import TableLoader, label_map, load_file, prepare_image, write_prediction
 from mdx.data.open import open_table
+from mdx.data.store import load_geometry, save_geometry
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Task
@@ -48,6 +51,44 @@ def test_channels_are_scaled_by_themselves() -> None:
     scaled = scale_intensity(values.astype(np.float32), CONFIG)
     assert scaled.min(axis=(1, 2, 3)).tolist() == [0, 0]
     assert scaled.max(axis=(1, 2, 3)).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("intensity", ["percentiles", "zscore", "minmax"])
+def test_the_three_colours_of_a_picture_get_one_scaling(tmp_path: Path, suffix: str, intensity: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, [200, 100, 50], (24, 20, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / f"pink{suffix}")
+    config = DataConfig.model_validate({"intensity": intensity, "lower": 0, "upper": 100})
+    scaled, _ = prepare_image([tmp_path / f"pink{suffix}"], config)
+    slope, offset = np.polyfit(pixels.ravel(), np.moveaxis(scaled, 0, -1).ravel(), 1)
+    np.testing.assert_allclose(np.moveaxis(scaled, 0, -1), slope * pixels + offset, atol=1e-4)
+
+
+def test_channels_that_a_tiff_recorded_are_scaled_by_themselves(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, [[[200]], [[100]], [[50]]], (3, 24, 20)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "stains.tif", pixels, metadata={"axes": "CYX"}, photometric="minisblack", ome=True)
+    scaled, geometry = prepare_image([tmp_path / "stains.tif"], CONFIG)
+    assert geometry.layout is not None
+    assert not geometry.layout.colour
+    assert scaled.max(axis=(1, 2)).tolist() == [1, 1, 1]
+
+
+def test_three_columns_of_grey_pictures_are_scaled_by_themselves(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 50, (24, 20)).astype(np.uint8)
+    for factor in (1, 2, 4):
+        Image.fromarray(grey * factor).save(tmp_path / f"{factor}.png")
+    scaled, _ = prepare_image([tmp_path / f"{factor}.png" for factor in (1, 2, 4)], CONFIG)
+    np.testing.assert_allclose(scaled[1:], scaled[[0, 0]], atol=1e-6)
+
+
+def test_a_kept_picture_is_still_known_as_colour(tmp_path: Path) -> None:
+    Image.new("RGB", (6, 5), (200, 100, 50)).save(tmp_path / "a.png")
+    _, geometry = read_image(tmp_path / "a.png")
+    save_geometry(tmp_path / "a.json", geometry)
+    kept = load_geometry(tmp_path / "a.json")
+    assert kept is not None
+    assert kept.layout is not None
+    assert kept.layout.colour
 
 
 def test_zscore_has_mean_zero_and_deviation_one() -> None:

@@ -46,6 +46,19 @@ def test_weighted_scores_are_scikit_learns(k: int) -> None:
         assert weighted_auroc(truth, p, w)[0] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("decimals", [1, 15])  # with many ties, and without
+@pytest.mark.parametrize("k", [2, 7])
+def test_every_resampling_of_auroc_is_scikit_learns_with_these_weights(k: int, decimals: int) -> None:
+    truth = np.random.default_rng(3).integers(k, size=200)
+    p = np.round(np.random.default_rng(4).dirichlet(np.ones(k), 200), decimals)
+    weights = np.random.default_rng(5).integers(0, 3, size=(150, 200)).astype(float)  # more than two blocks
+    classes = [1] if k == 2 else range(k)
+    expected = [
+        np.mean([reference.roc_auc_score(truth == c, p[:, c], sample_weight=w) for c in classes]) for w in weights
+    ]
+    np.testing.assert_allclose(weighted_auroc(truth, p, weights), expected, rtol=1e-12)
+
+
 def test_kappa_of_a_constant_prediction_is_zero() -> None:
     p = np.tile([0.9, 0.1], (10, 1))
     assert weighted_kappa(np.array([0, 1] * 5), p, np.ones((1, 10)))[0] == 0

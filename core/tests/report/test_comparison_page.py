@@ -19,6 +19,7 @@ from mdx.report.comparison import compare, write_comparison
 from mdx.report.comparison_text import comparison_text, sentences
 from mdx.report.methods import Scored, scored_methods
 
+DOCS = Path(__file__).parents[3] / "docs"
 N = 24
 BASE = np.random.default_rng(0).normal(0.8, 0.05, N)
 BETTER = BASE + np.random.default_rng(1).normal(0.06, 0.02, N)
@@ -48,7 +49,7 @@ def three(tmp_path: Path) -> list[Path]:
 
 
 def facts_of(*folders: Path, **asked: Any) -> dict[str, Any]:
-    return compare(methods(*folders), **asked)
+    return compare(folders, **asked)
 
 
 def lead(facts: dict[str, Any]) -> dict[str, Any]:
@@ -60,6 +61,14 @@ def lead(facts: dict[str, Any]) -> dict[str, Any]:
 
 def test_seeds_of_a_variant_are_one_method(three: list[Path]) -> None:
     assert names(*three) == [("plain", 0), ("plain", 1), ("clever", 0), ("clever", 1), ("other", 0)]
+
+
+def test_a_method_on_another_network_is_another_method(tmp_path: Path) -> None:
+    for name, scores in (("net.pt", BASE), ("better.pt", BETTER)):
+        write_run(tmp_path / name, "no_da", scores, init_from={"name": name, "digest": 64 * name[0]})
+    assert names(tmp_path) == [
+        ("no_da, init_from=better.pt (bbbbbbbb)", 0), ("no_da, init_from=net.pt (nnnnnnnn)", 0),
+    ]  # fmt: skip
 
 
 def test_a_folder_of_runs_stands_for_its_runs(three: list[Path]) -> None:
@@ -284,7 +293,7 @@ def test_kappa_and_auroc_are_those_of_scikit_learn(tmp_path: Path) -> None:
         assert {m["method"]: m["mean"] for m in found["methods"]} == pytest.approx(
             {n: score(p) for n, p in said.items()}
         )
-        assert all(p["wins"] is None and np.isnan(p["p"]) for p in found["pairs"])
+        assert all(p["wins"] is None and p["p"] is None for p in found["pairs"])
 
 
 # what is said and shown
@@ -309,17 +318,27 @@ def test_three_subjects_are_too_few_for_a_verdict(tmp_path: Path) -> None:
     assert "highest" not in said and "told apart" not in said
 
 
+def test_more_pairs_than_the_subjects_allow_are_said_with_the_remedy(tmp_path: Path) -> None:
+    cases = cohort(3, ("A", "B", "C"))
+    for name, mean in zip("abcd", (0.9, 0.7, 0.5, 0.3), strict=True):
+        write_run(tmp_path / name, name, np.full(9, mean), cases)
+    said = " ".join(sentences(compare([tmp_path])))
+    assert "With 6 subjects no p falls below 0.031, and 6 pairs raise that to 0.19" in said
+    assert "Compare with one method only (--reference)" in said
+    assert "no p falls below" not in " ".join(sentences(compare([tmp_path / "a", tmp_path / "b"])))
+
+
 def test_whether_the_order_holds_over_seeds_is_said(tmp_path: Path) -> None:
     for seed, sign in ((0, 1), (1, 1), (2, -1)):
         write_run(tmp_path / f"a{seed}", "a", BASE + sign * 0.02, seed=seed)
         write_run(tmp_path / f"b{seed}", "b", BASE, seed=seed)
     same = sentences(facts_of(*(tmp_path / f"{n}{s}" for n in "ab" for s in (0, 1))))
     assert "The order of the methods is the same at all 2 seeds." in same
-    changed = sentences(compare(methods(tmp_path)))
+    changed = sentences(compare([tmp_path]))
     assert "The order of the methods changes with the seed; first place over 3 seeds: a 2, b 1." in changed
     for seed in (0, 1, 2):
         write_run(tmp_path / f"c{seed}", "c", BASE + 0.1, seed=seed)
-    behind = sentences(compare(methods(tmp_path)))
+    behind = sentences(compare([tmp_path]))
     assert "c stays first at all 3 seeds, the order behind changes." in behind
 
 
@@ -356,7 +375,7 @@ def test_the_text_shows_every_method_and_pair(three: list[Path]) -> None:
 def test_names_are_escaped_and_no_path_is_in_the_page(tmp_path: Path) -> None:
     write_run(tmp_path / "secret" / "a", "<script>$x$", BASE)
     write_run(tmp_path / "secret" / "b", "b", BETTER)
-    page = write_comparison(tmp_path / "out", compare(methods(tmp_path / "secret"))).read_text()
+    page = write_comparison(tmp_path / "out", compare([tmp_path / "secret"])).read_text()
     assert "<script>" not in page and "&lt;script&gt;$x$" in page
     assert "secret" not in page and str(tmp_path) not in page
 
@@ -364,3 +383,20 @@ def test_names_are_escaped_and_no_path_is_in_the_page(tmp_path: Path) -> None:
 def test_the_page_is_the_same_when_made_again(three: list[Path], tmp_path: Path) -> None:
     first, second = (write_comparison(tmp_path / name, facts_of(*three)).read_text() for name in ("one", "two"))
     assert first == second
+
+
+def test_the_python_example_of_the_documentation_compares_and_writes_the_page(
+    three: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = three[0].parent
+    write_run(folder / "ONE", "no_da", {"dice": BASE})
+    two = write_run(folder / "TWO", "clever", {"dice": BETTER})
+    write_run(two / "baselines" / "no_da", "no_da", {"dice": ALIKE}, done=False)
+    example = re.search(r"```python\n(.*?)```", (DOCS / "compare.md").read_text(), re.DOTALL)
+    assert example is not None
+    monkeypatch.chdir(tmp_path)
+    made: dict[str, Any] = {}
+    exec(example[1], made)
+    assert [m["metric"] for m in made["facts"]["metrics"]] == ["dice"]
+    assert len(made["facts"]["methods"]) == 2
+    assert json.loads((tmp_path / "comparison" / "comparison.json").read_text()) == made["facts"]

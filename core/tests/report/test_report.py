@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from pathlib import Path
@@ -151,6 +152,16 @@ def test_the_headline_says_that_the_method_is_better_where_it_is(page: str) -> N
 
 def test_the_headline_names_a_baseline_that_reaches_more_but_not_the_oracle(page: str) -> None:
     assert "Better without labels of the target: strong (0.705)." in page
+
+
+def test_the_headline_says_which_better_baseline_read_validation_labels_of_the_target(tmp_path: Path) -> None:
+    write_method(tmp_path / "run", "method", LOW, baselines=["plain", "strong", "chosen"])
+    for name, labels in (("plain", "never"), ("strong", "never"), ("chosen", "val")):
+        scores = LOW if name == "plain" else HIGH
+        write_method(tmp_path / "run" / "baselines" / name, name, scores, target_labels=labels)
+    page = html.unescape(words(write_report(tmp_path / "run").read_text()))
+    assert "Better without labels of the target: strong (0.685)." in page
+    assert "Better with the target's validation labels: chosen (0.685)." in page
 
 
 def test_a_method_that_read_labels_of_the_target_is_marked(run: Path, page: str) -> None:

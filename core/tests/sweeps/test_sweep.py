@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pandas as pd
 import pytest
 
 from mdx.cli.app import run_cli
+from mdx.files import write_json
+from mdx.report.sweep import write_sweep_page
 from mdx.runs.directory import read_json
 
 Mdx = Callable[..., tuple[int, str]]
@@ -66,6 +69,29 @@ def test_the_page_has_the_matrix_of_pairs_and_names_what_failed(swept: tuple[Pat
     for text in ("source by row, target by column", "shifted", "broken, A, B, seed 0: failed", "3 of 12 runs trained"):
         assert text in page
     assert str(swept[0].parent) not in page
+
+
+def test_the_smallest_error_is_shaded_most_and_the_largest_not_at_all(swept: tuple[Path, int, list[str]]) -> None:
+    cells = re.findall(r'accent\) (\d+)%, transparent\)">([\d.]+)<', (swept[0] / "sweep.html").read_text())
+    errors = [float(error) for _, error in cells]
+    shades = [int(shade) for shade, _ in cells]
+    assert len(cells) == 12
+    assert (shades[errors.index(min(errors))], shades[errors.index(max(errors))]) == (30, 0)
+
+
+def test_the_largest_score_is_shaded_most_where_high_is_good(tmp_path: Path) -> None:
+    scores = {"A": 0.9, "B": 0.6, "C": 0.3}
+    jobs = [{"labels": {"source": "X", "target": site}, "plugin": "slope", "data": None} for site in scores]
+    write_json(tmp_path / "sweep.json", {"jobs": jobs})
+    rows = [{"source": "X", "target": s, "seed": 0, "state": "done", "run": s, "dice": v} for s, v in scores.items()]
+    pd.DataFrame(rows).to_csv(tmp_path / "index.csv", index=False)
+    for site in scores:
+        (tmp_path / "runs" / site).mkdir(parents=True)
+        write_json(tmp_path / "runs" / site / "summary.json", [{"metric": "dice", "better": "max"}])
+    page = write_sweep_page(tmp_path).read_text()
+    assert re.findall(r'accent\) (\d+)%, transparent\)">([\d.]+)<', page) == [
+        ("30", "0.900"), ("15", "0.600"), ("0", "0.300"),
+    ]  # fmt: skip
 
 
 @pytest.mark.usefixtures("slope")

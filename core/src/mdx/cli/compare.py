@@ -23,13 +23,11 @@ def compare_command(
 
     Several seeds of a method are one method. Runs with different splits are refused.
     """
-    from mdx.files import plain
     from mdx.report.comparison import compare, write_comparison
     from mdx.report.comparison_text import comparison_text
-    from mdx.report.methods import scored_methods
 
     metrics = [m.strip() for m in metric.split(",") if m.strip()] if metric else []
-    facts = plain(compare(scored_methods(runs), metrics, reference, role))
+    facts = compare(runs, metrics, reference, role)
     page = write_comparison(out, facts)
     if as_json:
         typer.echo(json.dumps(facts, indent=1))

@@ -29,7 +29,8 @@ class DataConfig(Settings):
         description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2",
     )
     intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(
-        default="percentiles", description="scaling of each volume and channel; percentiles: clip, then 0 to 1"
+        default="percentiles",
+        description="scaling of each image and channel, colours together; percentiles: clip, then 0 to 1",
     )
     lower: float = Field(default=1.0, ge=0, le=100, description="lower percentile of the intensities")
     upper: float = Field(default=99.0, ge=0, le=100, description="upper percentile of the intensities")

@@ -206,7 +206,8 @@ def _numbers(text: str, count: int) -> np.ndarray | None:
 def _film(film: Slice) -> tuple[np.ndarray, FileLayout, str]:
     values = _read([film], film.channels)[0]  # (rows, columns[, channels])
     values = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
-    return values, FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".png"), _stored_type(film)
+    layout = FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".png", colour=len(values) == 3)
+    return values, layout, _stored_type(film)
 
 
 def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout, str]:
@@ -234,7 +235,8 @@ def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout,
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     shape = tuple(values.shape[1:]) + ((len(values),) if len(values) > 1 else ())
-    return values, FileLayout("nifti", shape, LPS_TO_RAS @ affine, b"", ".nii.gz"), _stored_type(ordered[0])
+    layout = FileLayout("nifti", shape, LPS_TO_RAS @ affine, b"", ".nii.gz", colour=len(values) == 3)
+    return values, layout, _stored_type(ordered[0])
 
 
 def in_space(path: Path, files: Sequence[Slice]) -> list[Slice]:

@@ -32,7 +32,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 2  # raise it when the same file and settings give another sample
+VERSION = 3  # raise it when the same file and settings give another sample
 
 
 class TableLoader:
@@ -123,19 +123,22 @@ def prepare_image(paths: Sequence[Path], config: DataConfig) -> tuple[np.ndarray
 
     Raises DataError for contrasts on different grids and for files that cannot be read.
     """
-    parts, geometry = [], None
+    parts: list[tuple[np.ndarray, bool]] = []
+    geometry = None
     for path in paths:
         values, own = read_image(path)
         if geometry is None:
             geometry = own
         elif compare_grids(geometry, own) != "same":
             raise DataError(f"does not lie on the grid of {paths[0].name}", "resample the contrasts to one grid", path)
-        parts.append(values)
+        parts.append((values, own.layout is not None and own.layout.colour))
     assert geometry is not None  # config.image has at least one column
-    values = np.concatenate(parts)
+    values = np.concatenate([part for part, _ in parts])
     if config.spacing_mm is not None:
         values, geometry = resample_to_spacing(values, geometry, config.spacing_mm)
-    values = scale_intensity(values, config)
+    of_files = np.split(values, np.cumsum([len(part) for part, _ in parts])[:-1])
+    scaled = [scale_intensity(of, config, colour) for of, (_, colour) in zip(of_files, parts, strict=True)]
+    values = np.concatenate(scaled)
     if config.size is not None:
         values, geometry = bring_to_size(values, geometry, config.size, config.fit)
     return slices_together(values), geometry

@@ -28,7 +28,8 @@ def decode_picture(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, 
     except (OSError, SyntaxError, ValueError) as error:
         raise damaged(path, error) from error
     values = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
-    layout = FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", suffix_of(path) or path.suffix)
+    suffix = suffix_of(path) or path.suffix
+    layout = FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", suffix, colour=len(values) == 3)
     return values, layout, str(values.dtype)
 
 

@@ -43,6 +43,7 @@ def save_geometry(path: Path, geometry: Geometry) -> None:
         "layout": None if layout is None else {
             "kind": layout.kind, "shape": layout.shape, "affine": layout.affine.tolist(),
             "header": base64.b64encode(layout.header).decode(), "suffix": layout.suffix,
+            "colour": layout.colour,
         },
     })  # fmt: skip
 
@@ -55,7 +56,7 @@ def load_geometry(path: Path) -> Geometry | None:
         if layout is not None:
             layout = FileLayout(
                 layout["kind"], tuple(layout["shape"]), np.array(layout["affine"]),
-                base64.b64decode(layout["header"]), layout["suffix"],
+                base64.b64decode(layout["header"]), layout["suffix"], layout["colour"],
             )  # fmt: skip
         return Geometry(np.array(raw["affine"]), tuple(raw["shape"]), raw["axcodes"], layout)
     except (OSError, ValueError, KeyError, TypeError):

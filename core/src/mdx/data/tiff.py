@@ -50,11 +50,13 @@ def decode_tiff(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str
     if not slices:
         values = np.moveaxis(values, [axes.index(a) for a in [*colours, "Y", "X"]], range(values.ndim))
         values = _without_alpha(values, colours)
-        return values, FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".tif"), dtype
+        rgb = colours == ["S"] and len(values) == 3
+        return values, FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".tif", colour=rgb), dtype
     values = np.moveaxis(values, [axes.index(a) for a in [*colours, "X", "Y", *slices]], range(values.ndim))
     values = _without_alpha(values, colours)
     shape = tuple(values.shape[1:]) + ((len(values),) if len(values) > 1 else ())
-    layout = FileLayout("nifti", shape, np.diag([*(spacing or (1.0, 1.0, 1.0)), 1.0]), b"", ".nii.gz")
+    affine = np.diag([*(spacing or (1.0, 1.0, 1.0)), 1.0])
+    layout = FileLayout("nifti", shape, affine, b"", ".nii.gz", colour=colours == ["S"] and len(values) == 3)
     return values, layout, dtype
 
 

@@ -20,6 +20,8 @@ from mdx.interfaces.dataset import Dataset, Sample, Task
 PER_CASE = {"accuracy": "max", "brier": "min"}
 """Scores that a case has: 1 if it is classified rightly, else 0; and the squared error of its probabilities."""
 BINS = 10
+BLOCK = 64
+"""Resamplings at a time, so that what is summed stays in the processor's cache."""
 
 SetScore = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(n,) true class indices, (n, K) probabilities and (R, n) weights of the cases to (R,) scores; NaN: not defined."""
@@ -66,15 +68,22 @@ def weighted_auroc(truth: np.ndarray, probabilities: np.ndarray, weights: np.nda
 
 
 def _binary_auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    sorted_weights = weights[:, order]
-    above = np.add.reduceat(sorted_weights * positive[order], starts, axis=1)
-    below = np.add.reduceat(sorted_weights * ~positive[order], starts, axis=1)
-    lower = np.cumsum(below, axis=1) - below  # negatives with a strictly lower score
-    pairs = above.sum(axis=1) * below.sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pairs > 0, (above * (lower + below / 2)).sum(axis=1) / pairs, np.nan)
+    negative = np.flatnonzero(~positive)
+    negative = negative[np.argsort(score[negative], kind="stable")]
+    lower, not_higher = (np.searchsorted(score[negative], score[positive], side) for side in ("left", "right"))
+    ties = bool((not_higher > lower).any())
+    made = np.full(len(weights), np.nan)
+    for start in range(0, len(weights), BLOCK):
+        block = weights[start : start + BLOCK]
+        of_positives = block[:, positive]
+        up_to = np.zeros((len(block), len(negative) + 1))  # weight of the first 0, 1, ... negatives
+        np.cumsum(block[:, negative], axis=1, out=up_to[:, 1:])
+        beaten = (up_to[:, lower] + up_to[:, not_higher]) / 2 if ties else up_to[:, lower]
+        pairs = of_positives.sum(axis=1) * up_to[:, -1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = np.einsum("rn,rn->r", of_positives, beaten) / pairs
+        made[start : start + BLOCK] = np.where(pairs > 0, share, np.nan)
+    return made
 
 
 def weighted_ece(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:

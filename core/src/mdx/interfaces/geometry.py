@@ -18,6 +18,7 @@ class FileLayout:
         affine: (4, 4) voxel to millimetre matrix of the file; identity for plain images.
         header: the binary NIfTI header as read; empty for plain images and for volumes of other formats.
         suffix: what predictions are written as: ``.nii.gz``, ``.nii``, ``.png``...
+        colour: whether its three channels are red, green and blue, whose ratios mean something.
     """
 
     kind: Literal["nifti", "image"]
@@ -25,6 +26,7 @@ class FileLayout:
     affine: np.ndarray
     header: bytes
     suffix: str
+    colour: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mdx.evaluation.statistics import goodness
 from mdx.files import cannot_write, plain, write_atomically, write_json
 from mdx.report import comparison_figures as figures
 from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
-from mdx.report.methods import Scored, refuse_unfair
+from mdx.report.methods import Scored, refuse_unfair, scored_methods
 from mdx.report.pages import write_page
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.directory import read_json
@@ -25,11 +25,12 @@ SEEDS_EQUAL = ("plugin", "preset", "target_labels")
 
 
 def compare(
-    methods: Sequence[Scored], metrics: Sequence[str] = (), reference: str | None = None, role: str | None = None
+    runs: Sequence[str | Path], metrics: Sequence[str] = (), reference: str | None = None, role: str | None = None
 ) -> dict[str, Any]:
     """The whole comparison as plain values: what comparison.json holds.
 
     Args:
+        runs: runs with their baselines, folders of runs or of a sweep, each also as ``RUN:VARIANT``.
         metrics: of summary.json; the main ones that all runs have, if none is given.
         reference: compare every method with this one only, instead of all pairs.
         role: lead with the cases of sites with this role; the target's, where there are target sites.
@@ -41,6 +42,7 @@ def compare(
 
     Raises RefusedError for an unfair comparison or no common metric, UsageError for an unknown name.
     """
+    methods = scored_methods([str(run) for run in runs])
     refuse_unfair(methods)
     names = list(dict.fromkeys(m.name for m in methods))
     if reference is not None and reference not in names:
@@ -58,12 +60,12 @@ def compare(
     ranked = competitors if len(competitors) > 1 else names
     cells = [_Cases(tables, first, metric, better, methods[0].facts["task"]["classes"]) for metric, better in chosen]
     names = sorted(cells[0].best_first(leading), key=lambda n: n not in ranked)
-    return {
+    return plain({
         "methods": [_about(n, [m for m in methods if m.name == n]) for n in names],
         "reference": reference, "group": leading, "ranked": ranked, "split_hash": methods[0].facts["split_hash"],
         "simulated": methods[0].facts["data_uri_kind"] == "sim", "notes": _notes(methods),
         "metrics": [_of_metric(c, names, leading, ranked, reference) for c in cells],
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def _metrics(methods: Sequence[Scored], asked: Sequence[str]) -> list[tuple[str, str]]:

@@ -97,12 +97,26 @@ def _order(metric: Facts, group: Facts, facts: Facts) -> list[str]:
         )
     elif unsaid:
         made.append(f"{about} cannot be told apart from {', '.join(unsaid)}.")
+    made += _too_many_pairs(metric, group, facts)
     if row.get("worst") is not None:
         made.append(
             f"The worst site of {name} is {row['worst']} ({number(row['worst_mean'])} {spread(row, name='worst_')}), "
             f"{number(row['gap'])} {spread(row, name='gap_')} from its best, {row['best']}."
         )
     return made
+
+
+def _too_many_pairs(metric: Facts, group: Facts, facts: Facts) -> list[str]:
+    """That no pair could have been told apart, where Holm's adjustment lifts even the smallest p to .05."""
+    n, pairs = group["n_subjects"], len(group["pairs"])
+    floor = 2.0 ** (1 - n)
+    if metric["of_sets"] or floor * pairs < LEVEL:
+        return []
+    fewer = "fewer methods" if facts["reference"] else "one method only (--reference) or fewer methods"
+    return [
+        f"With {n} subjects no p falls below {floor:.2g}, and {pairs} pairs raise that to {floor * pairs:.2g}: "
+        f"no difference could have been told. Compare with {fewer}."
+    ]
 
 
 def _other(pair: Facts, name: str) -> str:

@@ -23,7 +23,7 @@ class Scored:
         name: the method's name in the comparison; equal for its seeds.
         directory: where its scores are.
         facts: its provenance.json.
-        settings: dotted key -> value.
+        settings: dotted key -> value; ``init_from``: the run or network that it began with, None where there is none.
     """
 
     name: str
@@ -117,6 +117,8 @@ def _read(directory: Path) -> Scored:
     facts = read_json(directory / "provenance.json")
     spaces = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
     settings = {f"{space}.{key}": entry["value"] for space, values in spaces.items() for key, entry in values.items()}
+    begun = facts.get("init_from")
+    settings["init_from"] = f"{begun['name']} ({begun['digest'][:8]})" if begun else None
     return Scored(facts["variant"], facts["seed"], directory, facts, settings)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mdx.evaluation.statistics import goodness
 from mdx.report.pages import without_folders, write_page
 from mdx.report.text import metric_words
 from mdx.runs.directory import read_json
@@ -24,6 +25,7 @@ class SweepTable:
         metrics: its columns of scores.
         means: one row a combination of labels: mean of each metric, ``METRIC_sd`` over seeds, number of ``runs``.
         data: the URI; ``plugin`` the name of the method.
+        better: which value of the first metric is better, as in summary.json; None while no run has a result.
     """
 
     index: Any
@@ -32,6 +34,7 @@ class SweepTable:
     means: Any
     plugin: str
     data: str
+    better: str | None
 
     @property
     def unfinished(self) -> Any:
@@ -63,7 +66,16 @@ def read_sweep(directory: Path) -> SweepTable:
             row |= {metric: part[metric].mean(), f"{metric}_sd": part[metric].std(ddof=1)}
         rows.append(row | {"runs": len(part)})
     means = pd.DataFrame(rows) if len(done) else pd.DataFrame()
-    return SweepTable(index, labels, metrics, means, jobs[0]["plugin"], jobs[0]["data"] or "")
+    better = _better(directory, done["run"], metrics[0]) if metrics else None
+    return SweepTable(index, labels, metrics, means, jobs[0]["plugin"], jobs[0]["data"] or "", better)
+
+
+def _better(directory: Path, runs: Any, metric: str) -> str | None:
+    for run in runs:
+        for row in read_json(directory / "runs" / run / "summary.json"):
+            if row["metric"] == metric:
+                return row["better"]
+    return None
 
 
 def cell(row: Any, metric: str) -> str:
@@ -142,10 +154,11 @@ def write_sweep_page(directory: Path) -> Path:
 
 
 def _shades(sweep: SweepTable) -> dict[str, int]:
-    """Text of a cell -> how much of the accent colour is behind it, in percent, 30 for the largest number."""
-    if not sweep.metrics or not len(sweep.means):
+    """Text of a cell -> percent of the accent colour behind it: 30 for the best score, 0 for the worst."""
+    if sweep.better is None:
         return {}
-    values = sweep.means[sweep.metrics[0]]
-    low, span = values.min(), (values.max() - values.min()) or 1.0
-    return {cell(r, sweep.metrics[0]): int(30 * (r[sweep.metrics[0]] - low) / span)
-            for _, r in sweep.means.dropna(subset=[sweep.metrics[0]]).iterrows()}  # fmt: skip
+    metric = sweep.metrics[0]
+    means = sweep.means.dropna(subset=[metric])
+    good = [goodness(value, sweep.better) for value in means[metric]]
+    low, span = min(good), (max(good) - min(good)) or 1.0
+    return {cell(r, metric): round(30 * (g - low) / span) for g, (_, r) in zip(good, means.iterrows(), strict=True)}

@@ -75,12 +75,14 @@ def headline(
         text = f"{place}, {own.name} reaches {'an' if words[0] in 'aeiouA' else 'a'} {words} of {interval(row)}"
         first = next((t for t in tests if t["part"] == part.name), None)
         text += f", {_verdict(first, better)}." if first else "."
-        above = [
-            f"{m.name} ({other['mean']:.3f})"
-            for m in methods[2:]
-            if m.target_labels != "train" and (other := m.row(metric, part.group)) and _beats(other, row, better)
-        ]
-        sentences.append(text + (f" Better without labels of the target: {_listed(above)}." if above else ""))
+        for labels, how in (("never", "without labels of the target"), ("val", "with the target's validation labels")):
+            above = [
+                f"{m.name} ({other['mean']:.3f})"
+                for m in methods[2:]
+                if m.target_labels == labels and (other := m.row(metric, part.group)) and _beats(other, row, better)
+            ]
+            text += f" Better {how}: {_listed(above)}." if above else ""
+        sentences.append(text)
     return sentences
 
 

@@ -14,7 +14,7 @@ from mdx_sim.physics import site_tissues
 from mdx_sim.studies import PEAK_MM, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""

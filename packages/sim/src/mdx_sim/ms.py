@@ -19,7 +19,7 @@ from mdx_sim.physics import site_tissues
 from mdx_sim.studies import PEAK_MM, TARGET_STUDY, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 2
+VERSION = 4
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""
@@ -32,6 +32,9 @@ SPREAD_MM = 0.7
 """Standard deviation of how far the walls of healthy ventricles lie from the anatomy's."""
 ATROPHY_MM = (2.5, 0.7)
 """Mean and standard deviation of how much further out they lie in the ill."""
+AGED_MM = {"adni": 3.0, "hcp_aging": 1.5, "hcp_ya": -0.5}
+"""How much further out they lie in healthy studies whose subjects are older or younger than the patients: in the pool,
+wide ventricles do not mean disease."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,9 @@ def simulate(visit: Visit, anatomy: Anatomy, folder: Path) -> dict[str, float]:
     rng = named_rng(visit.seed, "subject", visit.subject)
     landmarks = load_landmarks(anatomy.size_mm)
     displacement = subject_displacement(rng, anatomy, PEAK_MM)
-    growth_mm = float(rng.normal(0, SPREAD_MM)) + (float(rng.normal(*ATROPHY_MM)) if visit.diagnosis == ILL else 0.0)
+    growth_mm = float(rng.normal(AGED_MM.get(visit.site, 0.0), SPREAD_MM))
+    if visit.diagnosis == ILL:
+        growth_mm += float(rng.normal(*ATROPHY_MM))
     displacement = widen_ventricles(displacement, anatomy, landmarks, growth_mm)
     count = int(rng.integers(LESIONS[0], LESIONS[1] + 1)) if visit.diagnosis == ILL else 0
     head = anatomy.with_maps(lesion_map(count, anatomy, landmarks, rng))

@@ -39,7 +39,7 @@ AGE_STUDIES: Mapping[str, Scanner] = {
         distortion_mm=0.8,
         axcodes="PSR",
         gain=900,
-        shift=Shift(coil=0.7),
+        shift=Shift(coil=0.9, gamma=0.8),
     ),
     "whitehall": Scanner(
         "Siemens Verio 3T MPRAGE",
@@ -50,7 +50,7 @@ AGE_STUDIES: Mapping[str, Scanner] = {
         axcodes="LAS",
         storage="float32",
         gain=210,
-        shift=Shift(coil=-0.5),
+        shift=Shift(coil=-0.6, gamma=1.25),
     ),
 }
 TARGET_STUDY = "study1"
@@ -63,6 +63,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.03,
         axcodes="LAS",
         gain=350,
+        shift=Shift(coil=-0.3, gamma=1.3),
     ),
     "study2": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -72,7 +73,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.03,
         axcodes="PSR",
         gain=430,
-        shift=Shift(coil=0.3, gamma=0.8),
+        shift=Shift(coil=0.5, gamma=0.75),
     ),
     "study3": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -83,7 +84,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         blur_mm=(1.3, 1.3, 1.3),
         axcodes="LAS",
         gain=500,
-        shift=Shift(coil=0.15, gamma=0.7),
+        shift=Shift(coil=0.4, gamma=0.7),
     ),
     "study4": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -93,7 +94,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.02,
         axcodes="LPS",
         gain=460,
-        shift=Shift(coil=0.4, gamma=0.9),
+        shift=Shift(coil=0.6, gamma=0.85),
     ),
     "adni": Scanner(
         "Siemens Trio Tim 3T MPRAGE",
@@ -103,7 +104,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.035,
         axcodes="LPS",
         gain=300,
-        shift=Shift(coil=-0.2, gamma=1.25),
+        shift=Shift(coil=-0.25, gamma=1.25),
     ),
     "hcp_ya": Scanner(
         "Siemens Connectome Skyra 3T MPRAGE",
@@ -114,7 +115,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         axcodes="LAS",
         storage="float32",
         gain=700,
-        shift=Shift(coil=-0.35, gamma=1.1),
+        shift=Shift(coil=-0.45, gamma=1.15),
     ),
     "hcp_aging": Scanner(
         "Siemens Prisma 3T MPRAGE",
@@ -124,7 +125,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.02,
         axcodes="RAS",
         gain=650,
-        shift=Shift(coil=-0.1, gamma=1.4),
+        shift=Shift(coil=-0.2, gamma=1.4),
     ),
 }
 

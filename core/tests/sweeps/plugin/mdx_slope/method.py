@@ -40,7 +40,7 @@ class Slope(Adapter[SlopeConfig]):
         if self.config.broken:
             raise ValueError("broken on purpose")
         train = data.where(role="source", split="train")
-        optimizer = run.optimizer("main", model.line.parameters(), "adam", lr=0.2)
+        optimizer = run.optimizer("main", model.line.parameters(), "sgd", lr=0.01)
         loader = run.loader(train, batch_size=4)
         for epoch in run.epochs("source", self.config.epochs, shared=(train,)):
             for batch in loader:
