@@ -1,4 +1,4 @@
-"""Three rows of the tables of l2i and unlearning on cohorts so small that nothing can be learnt: the way, not the scores."""
+"""Three rows of a table of l2i and of unlearning, on cohorts too small to learn from: the way, not the scores."""
 
 from __future__ import annotations
 
