@@ -123,10 +123,11 @@ def _picture(facts: Mapping[str, Any]) -> str:
     if not drawn:
         return ""
     most = max(len(cells) for _, _, cells in drawn)
-    figure, axes_of = panels_of(len(drawn), width=2.6, height=0.8 + 0.24 * most)
+    figure, axes_of = panels_of(len(drawn), width=2.6, height=0.95 + 0.24 * most)
     for axes, (place, metric, cells) in zip(axes_of, drawn, strict=True):
         _panel(axes, [row_name(facts, c) for c in cells], cells)
-        axes.set_title(words(" / ".join(t for t in (place, metric) if t)), fontsize=9, color=INK, loc="left")
+        # one under the other: side by side they would run into the next panel
+        axes.set_title("\n".join(words(t) for t in (place, metric) if t), fontsize=9, color=INK, loc="left")
     return as_svg(figure, "published and measured")
 
 
