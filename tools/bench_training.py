@@ -58,6 +58,13 @@ METHODS = {
         ((128, 128, 32), 16, {}),
         {"epochs": 2, "pretrain_epochs": 1, "probe_every": 0, "select": "last"},
     ),
+    "l2i": Subject(
+        "vanilla",
+        "classification",
+        ((40, 46, 34), 10, {"backbone": "small_cnn3d", "latent": 32}),
+        ((124, 120, 172), 10, {"backbone": "inception_resnet_v1_3d"}),
+        {"epochs": 2, "augmentation": False, "select": "last"},
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mdx.evaluation.statistics import summarise
 from mdx.files import write_json
 from mdx.report.figures import overlay
 from mdx.report.run import write_report
-from mdx.report.text import summary_table
+from mdx.report.text import methods_of, reading_target, summary_table
 from mdx.runs.checkpoint import save_tree
 
 ODD = "B<script>&$x$"
@@ -259,3 +260,10 @@ def test_the_table_on_a_terminal_shows_the_same_numbers(run: Path) -> None:
     shown = console.export_text()
     for number in re.findall(r"\d\.\d{3} \[.*?\]", summary_table(run)):
         assert number in shown
+
+
+def test_no_method_is_starred_where_the_runs_own_reads_labels_of_the_target(run: Path) -> None:
+    """Then reading them is the task, and sets no method apart."""
+    methods = methods_of(run)
+    assert reading_target(methods) == {"oracle"}
+    assert reading_target([replace(methods[0], target_labels="train"), *methods[1:]]) == set()

@@ -271,10 +271,12 @@ def write_comparison(directory: Path, facts: Mapping[str, Any]) -> Path:
 
 def _context(facts: Mapping[str, Any]) -> dict[str, Any]:
     lead = facts["metrics"][0]
+    reading = [m["name"] for m in facts["methods"] if m["target_labels"] == "train"]
     return {
         "facts": facts, "lead": lead, "others": facts["metrics"][1:], "sentences": sentences(facts),
         "score_words": score_words, "group_words": group_words, "mean_text": mean_text, "number": number,
         "spread": spread, "p_value": p_value, "told": told,
         "forest": figures.forest(lead), "sites": figures.by_site(lead), "slopes": figures.by_subject(lead),
-        "reads_target": [m["name"] for m in facts["methods"] if m["target_labels"] == "train"],
+        # a star sets apart; where all read labels of the target there is nothing to set apart
+        "reads_target": [] if len(reading) == len(facts["methods"]) else reading,
     }  # fmt: skip

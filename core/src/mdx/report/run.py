@@ -22,6 +22,7 @@ from mdx.report.text import (
     methods_of,
     metric_words,
     metrics_shown,
+    reading_target,
     site_roles,
 )
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
@@ -99,7 +100,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
         "tests": tests,
         "few": ENOUGH_SUBJECTS if any(t["n_subjects"] < ENOUGH_SUBJECTS for t in tests) else 0,
         "labels": label_parts(methods, tables, task),
-        "foot": READS_TARGET if any(m.target_labels == "train" for m in methods[1:]) else "",
+        "foot": READS_TARGET if reading_target(methods) else "",
     }
 
 

@@ -86,6 +86,13 @@ def compare_sites(directory: Path, methods: list[Method], metric: str) -> Compar
     return Comparison(metric, list(measured), captions, rows, undefined)
 
 
+def reading_target(methods: list[Method]) -> set[str]:
+    """The methods to be set apart since they train on labels of the target: none where the run's own method does."""
+    if not methods or methods[0].target_labels == "train":
+        return set()
+    return {m.name for m in methods if m.target_labels == "train"}
+
+
 def metrics_shown(methods: list[Method]) -> list[str]:
     """The main metrics that were measured; the first one there is, where none of them was."""
     measured = list(dict.fromkeys(row["metric"] for row in methods[0].summary)) if methods else []
@@ -107,7 +114,8 @@ def interval(row: Row | None) -> str:
 def summary_table(directory: Path, plain: bool = True) -> Any:
     """Methods by site: mean and 95 % interval of the main metrics, as aligned text or as rich tables."""
     methods = methods_of(directory)
-    marks = {m.name: "*" if m.target_labels == "train" else "" for m in methods}
+    starred = reading_target(methods)
+    marks = {m.name: "*" if m.name in starred else "" for m in methods}
     blocks = []
     for metric in metrics_shown(methods):
         c = compare_sites(directory, methods, metric)

@@ -19,7 +19,7 @@ from mdx_sim.physics import site_tissues
 from mdx_sim.studies import PEAK_MM, TARGET_STUDY, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""
@@ -32,8 +32,8 @@ SPREAD_MM = 0.7
 """Standard deviation of how far the walls of healthy ventricles lie from the anatomy's."""
 ATROPHY_MM = (2.5, 0.7)
 """Mean and standard deviation of how much further out they lie in the ill."""
-AGED_MM = {"adni": 3.0, "hcp_aging": 1.5, "hcp_ya": -0.5}
-"""How much further out they lie in healthy studies whose subjects are older or younger than the patients: in the pool,
+AGED_MM = {"adni": 4.0, "hcp_aging": 2.5, "hcp_ya": 1.5}
+"""How much further out they lie in healthy studies, whose subjects are older than those of the target: in the pool,
 wide ventricles do not mean disease."""
 
 
