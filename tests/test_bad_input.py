@@ -150,14 +150,18 @@ def test_something_that_is_no_run(tmp_path: Path, mdx: Cli) -> None:
 def test_a_stopped_run_says_so_and_can_be_resumed(cohort: Path, tmp_path: Path, number: int, code: int) -> None:
     words = run_args(cohort, tmp_path / "runs", "--set", "training.epochs=5000")
     argv = [sys.executable, "-m", "mdx", *map(str, words)]
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        argv, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # tests that a shell runs in the background ignore Ctrl-C, and so would their children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list((tmp_path / "runs").glob("*/checkpoints/last.safetensors")):
         assert time.monotonic() < deadline, "training never began"
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.1)
     process.send_signal(number)
-    _, text = process.communicate(timeout=240)
+    _, text = process.communicate(timeout=120)
     assert process.returncode == code, text
     assert "resume" in text
     assert "Traceback" not in text

@@ -40,7 +40,8 @@ def reproduction_text(facts: Mapping[str, Any]) -> str:
 def rank_line(rank: Mapping[str, Any]) -> str:
     """How many pairs of the rows of a place have the published order."""
     where = " / ".join(p for p in (rank["place"], metric_words(rank["metric"])) if p)
-    tau = f", Kendall's tau {rank['tau']:+.2f}" if rank["tau"] == rank["tau"] and rank["rows"] > 2 else ""
+    # there is none where all rows measured the same
+    tau = f", Kendall's tau {rank['tau']:+.2f}" if rank["tau"] is not None and rank["rows"] > 2 else ""
     return f"{where}: {rank['pairs_in_order']} of {rank['pairs']}{tau}"
 
 

@@ -225,10 +225,11 @@ def rank_agreement(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     for (place, metric), rows in groups.items():
         signs = [(np.sign(p - q), np.sign(x - y)) for (p, x), (q, y) in itertools.combinations(rows, 2) if p != q]
         if signs:
-            tau: Any = kendalltau(*zip(*rows, strict=True))
+            found_tau: Any = kendalltau(*zip(*rows, strict=True))
+            tau = float(found_tau.statistic)
             found.append({
                 "place": place, "metric": metric, "rows": len(rows), "pairs": len(signs),
-                "pairs_in_order": sum(bool(p == m) for p, m in signs), "tau": float(tau.statistic),
+                "pairs_in_order": sum(bool(p == m) for p, m in signs), "tau": None if np.isnan(tau) else tau,
             })  # fmt: skip
     return found
 
