@@ -17,7 +17,6 @@ from mdx_adversarial.updates import (
     UnlearningOptimizers,
     binary_domain_loss,
     double_softmax,
-    stale_unlearning_step,
     unlearning_step,
 )
 
@@ -90,9 +89,9 @@ def test_a_step_of_the_script_for_three_sets_is_reproduced(run_of: MakeRun, shar
     golden = read(shared / "golden" / "unlearning_step_three.npz")
     run = linear_run(run_of, golden)
     domains = mixed(golden, 2, range(3)).argmax(dim=1)
-    losses = stale_unlearning_step(
+    losses = unlearning_step(
         run, sgd(run), encode=run.model.enc, head=run.model.dom, main=mixed(golden, 0, range(3)),
-        task_loss=loss_of(run, mixed(golden, 1, range(3)), domains, 3), domains=domains,
+        task_loss=loss_of(run, mixed(golden, 1, range(3)), domains, 3), other=None, domains=domains,
         alpha=float(golden["alpha"]), beta=float(golden["beta"]), reduction="sum", domain_loss=double_softmax,
     )  # fmt: skip
     assert_final(run, golden)
@@ -113,10 +112,9 @@ def step(run: Run, optimizers: UnlearningOptimizers, stale: bool = False, beta: 
     generator = torch.Generator().manual_seed(0)
     main, other = torch.randn(2, 9, 4, generator=generator)
     labels, domains = torch.randn(9, 1, generator=generator), torch.arange(9) % 3
-    more = {} if stale else {"other": other}
-    (stale_unlearning_step if stale else unlearning_step)(
-        run, optimizers, encode=run.model.enc, head=run.model.dom, main=main, domains=domains, beta=beta,
-        task_loss=loss_of(run, labels, domains, 3), **more,
+    unlearning_step(
+        run, optimizers, encode=run.model.enc, head=run.model.dom, main=main, other=None if stale else other,
+        task_loss=loss_of(run, labels, domains, 3), domains=domains, beta=beta,
     )  # fmt: skip
 
 
@@ -176,23 +174,13 @@ def test_the_confusion_goes_through_the_head_that_has_just_moved(run_of: MakeRun
 
 def test_stale_features_are_recomputed_ones_where_the_task_does_not_move_the_encoder(run_of: MakeRun) -> None:
     runs = [deep_run(run_of), deep_run(run_of)]
-    x, labels, domains = (
-        torch.randn(9, 4, generator=torch.Generator().manual_seed(0)),
-        torch.zeros(9, 1),
-        torch.arange(9) % 3,
-    )
-    for run, function, more in zip(runs, (unlearning_step, stale_unlearning_step), ({"other": x}, {}), strict=True):
-        task = loss_of(run, labels, domains, 3)
-        function(
-            run,
-            sgd(run, 0.0),
-            encode=run.model.enc,
-            task_loss=task,
-            head=run.model.dom,
-            main=x,
-            domains=domains,
-            **more,
-        )
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    labels, domains = torch.zeros(9, 1), torch.arange(9) % 3
+    for run, other in zip(runs, (x, None), strict=True):
+        unlearning_step(
+            run, sgd(run, 0.0), encode=run.model.enc, head=run.model.dom, main=x, other=other,
+            task_loss=loss_of(run, labels, domains, 3), domains=domains,
+        )  # fmt: skip
     for a, b in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 

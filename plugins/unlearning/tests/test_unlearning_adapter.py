@@ -102,7 +102,7 @@ def test_unlearning_on_the_overlap_takes_the_domain_from_overlap_cases_only(conf
 
     class Watched(Unlearning):
         def _step(self, *arguments: Any) -> Any:
-            seen.append(set(arguments[6].case_ids))
+            seen.append(set(arguments[-1].case_ids))
             return super()._step(*arguments)
 
     fit(Watched, confounded, unlearn_on="overlap")
@@ -113,8 +113,8 @@ def test_unlearning_on_the_overlap_takes_the_domain_from_overlap_cases_only(conf
 def test_both_batches_of_a_step_hold_the_same_numbers_of_each_domain(confounded: Dataset, fit: Fit) -> None:
     class Watched(Unlearning):
         def _step(self, *arguments: Any) -> Any:
-            batch, shared = arguments[4], arguments[6]
-            assert batch.sites == shared.sites
+            *_, batch, unlearnt = arguments
+            assert batch.sites == unlearnt.sites
             return super()._step(*arguments)
 
     fit(Watched, confounded, unlearn_on="overlap", epochs=4, pretrain_epochs=0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,71 +44,41 @@ def unlearning_step(
     task_loss: Callable[[Tensor], Tensor],
     head: nn.Module,
     main: Tensor,
-    other: Tensor,
+    other: Tensor | None,
     domains: Tensor,
     alpha: float = 1.0,
     beta: float = 10.0,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum"] = "mean",
     domain_loss: DomainLoss = F.cross_entropy,
 ) -> UnlearningLosses:
     """L_p on ``main``; then alpha L_d and beta L_conf on ``other``, in three updates, in this order.
+
+    Features of ``other`` are computed once, after the encoder has moved. With ``other=None`` the stale features of the
+    first update serve all three, as in the authors' script for three datasets; the encoder has moved by the third, so
+    what its backward needs is kept as it was.
 
     Args:
         encode: images (B, C, *spatial) to features (B, d).
         task_loss: features of ``main`` to L_p, a scalar.
         head: features to logits (B, N).
         main: images with task labels; ``other``: images to unlearn on, no labels needed. Both may be one batch.
-        domains: (B,) int64 domains of ``other``.
+        domains: (B,) int64 domains of ``other``, or of ``main`` without it.
         reduction: ``mean`` or ``sum`` over the batch of L_conf; beta 10 with ``sum`` and 16 cases is 160 with ``mean``.
 
-    Features of ``other`` are computed once, after the encoder has moved. Source: Dinsdale et al. 2020, Eq. 1-5.
+    Source: Dinsdale et al. 2020, Eq. 1-5.
     """
-    loss = task_loss(encode(main))
-    run.step(optimizers.task, loss)
-    features = encode(other)
-    return UnlearningLosses(
-        loss.detach(), *_unlearn(run, optimizers, features, head, domains, alpha, beta, reduction, domain_loss)
-    )
-
-
-def stale_unlearning_step(
-    run: Run,
-    optimizers: UnlearningOptimizers,
-    *,
-    encode: Callable[[Tensor], Tensor],
-    task_loss: Callable[[Tensor], Tensor],
-    head: nn.Module,
-    main: Tensor,
-    domains: Tensor,
-    alpha: float = 1.0,
-    beta: float = 10.0,
-    reduction: str = "mean",
-    domain_loss: DomainLoss = F.cross_entropy,
-) -> UnlearningLosses:
-    """As ``unlearning_step``, on one batch, with the features of the first update used in all three.
-
-    This is what the authors' script for three datasets does. The encoder has moved by the third update, so what its
-    backward needs is kept as it was.
-    """
-    with torch.autograd.graph.allow_mutation_on_saved_tensors():
+    stale = other is None
+    with torch.autograd.graph.allow_mutation_on_saved_tensors() if stale else nullcontext():
         features = encode(main)
-        loss = task_loss(features)
-        run.step(optimizers.task, loss, retain_graph=True)
-        return UnlearningLosses(
-            loss.detach(), *_unlearn(run, optimizers, features, head, domains, alpha, beta, reduction, domain_loss)
-        )
-
-
-def _unlearn(
-    run: Run, optimizers: UnlearningOptimizers, features: Tensor, head: nn.Module, domains: Tensor, alpha: float,
-    beta: float, reduction: Any, domain_loss: DomainLoss,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The second and third update."""
-    domain = domain_loss(head(features.detach()), domains)
-    run.step(optimizers.domain, alpha * domain)
-    confusion = confusion_loss(head(features), reduction)  # through the head that has just moved
-    run.step(optimizers.confusion, beta * confusion)
-    return domain.detach(), confusion.detach()
+        task = task_loss(features)
+        run.step(optimizers.task, task, retain_graph=stale)
+        if other is not None:
+            features = encode(other)
+        domain = domain_loss(head(features.detach()), domains)
+        run.step(optimizers.domain, alpha * domain)
+        confusion = confusion_loss(head(features), reduction)  # through the head that has just moved
+        run.step(optimizers.confusion, beta * confusion)
+    return UnlearningLosses(task.detach(), domain.detach(), confusion.detach())
 
 
 def double_softmax(logits: Tensor, domains: Tensor) -> Tensor:

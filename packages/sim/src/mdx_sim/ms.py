@@ -19,7 +19,7 @@ from mdx_sim.physics import site_tissues
 from mdx_sim.studies import PEAK_MM, TARGET_STUDY, study_scanner
 from mdx_sim.subjects import lie_in_scanner, named_rng, subject_displacement
 
-VERSION = 5
+VERSION = 6
 """Raised whenever the same options give other voxels; part of a cohort's name."""
 LOADS = (load_anatomy, load_landmarks)
 """What every visit needs, made once for each size of voxel."""

@@ -143,7 +143,7 @@ class AgeOptions(SimOptions):
     @classmethod
     def _two_sites(cls, given: Any) -> Any:
         if isinstance(given, dict) and given.get("overlap") is not None:
-            two = {"sites": list(AGE_STUDIES)[:2], "train": [104, 104], "val": [32, 32]}
+            two = {"sites": list(AGE_STUDIES)[:2], "train": [208, 208], "val": [32, 32]}
             return {**two, **given}
         return given
 

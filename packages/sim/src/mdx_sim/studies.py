@@ -73,7 +73,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.03,
         axcodes="PSR",
         gain=430,
-        shift=Shift(coil=0.5, gamma=0.75),
+        shift=Shift(coil=0.5, gamma=0.7),
     ),
     "study3": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -84,7 +84,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         blur_mm=(1.3, 1.3, 1.3),
         axcodes="LAS",
         gain=500,
-        shift=Shift(coil=0.4, gamma=0.7),
+        shift=Shift(density_weight=0.5, coil=0.1, gamma=0.55),
     ),
     "study4": Scanner(
         "Siemens Skyra 3T MPRAGE",
@@ -94,7 +94,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.02,
         axcodes="LPS",
         gain=460,
-        shift=Shift(coil=0.6, gamma=0.85),
+        shift=Shift(density_weight=0.15, coil=1.2, gamma=0.9),
     ),
     "adni": Scanner(
         "Siemens Trio Tim 3T MPRAGE",
@@ -104,7 +104,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.035,
         axcodes="LPS",
         gain=300,
-        shift=Shift(coil=-0.25, gamma=1.25),
+        shift=Shift(density_weight=0.5, gamma=1.2),
     ),
     "hcp_ya": Scanner(
         "Siemens Connectome Skyra 3T MPRAGE",
@@ -115,7 +115,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         axcodes="LAS",
         storage="float32",
         gain=700,
-        shift=Shift(coil=-0.45, gamma=1.15),
+        shift=Shift(coil=-1.0),
     ),
     "hcp_aging": Scanner(
         "Siemens Prisma 3T MPRAGE",
@@ -125,7 +125,7 @@ MS_STUDIES: Mapping[str, Scanner] = {
         noise=0.02,
         axcodes="RAS",
         gain=650,
-        shift=Shift(coil=-0.2, gamma=1.4),
+        shift=Shift(density_weight=0.1, coil=0.2, gamma=1.8),
     ),
 }
 

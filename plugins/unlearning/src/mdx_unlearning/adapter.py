@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from torch.nn import functional as F
 
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
@@ -12,11 +10,9 @@ from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_adversarial.samplers import AllDomains, Composed
 from mdx_adversarial.updates import (
-    UnlearningLosses,
     UnlearningOptimizers,
     binary_domain_loss,
     double_softmax,
-    stale_unlearning_step,
     unlearning_step,
 )
 from mdx_unlearning.cohort import OverlapCohort, TrainingCohort
@@ -69,12 +65,11 @@ class Unlearning(Adapter[UnlearningConfig]):
             mixed = Composed(cohort.domains, counts)
             batches = run.loader(cohort.train, c.batch_size, sampler=mixed)
             if other is None:
-                for batch in batches:
-                    self._step(run, model, cohort, optimizers, batch)
+                pairs = ((batch, batch) for batch in batches)
             else:
-                unlabelled = run.loader(other.train, c.batch_size, sampler=mixed)
-                for batch, shared in zip(batches, unlabelled, strict=True):
-                    self._step(run, model, cohort, optimizers, batch, other, shared)
+                pairs = zip(batches, run.loader(other.train, c.batch_size, sampler=mixed), strict=True)
+            for batch, unlearnt in pairs:
+                self._step(run, model, cohort, other or cohort, optimizers, batch, unlearnt)
             validate(epoch, model, cohort, run, c)
 
     def _optimizers(self, model: Model, run: Run, scratch: bool = False) -> UnlearningOptimizers:
@@ -87,21 +82,21 @@ class Unlearning(Adapter[UnlearningConfig]):
         )  # fmt: skip
 
     def _step(
-        self, run: Run, model: Model, cohort: TrainingCohort, optimizers: UnlearningOptimizers, batch: Batch,
-        other: OverlapCohort | None = None, shared: Batch | None = None,
-    ) -> UnlearningLosses:  # fmt: skip
-        """One batch: L_p on ``batch``; the domain is unlearnt on ``shared``, or on ``batch`` itself."""
+        self, run: Run, model: Model, cohort: TrainingCohort, other: TrainingCohort | OverlapCohort,
+        optimizers: UnlearningOptimizers, batch: Batch, unlearnt: Batch,
+    ) -> None:  # fmt: skip
+        """L_p on ``batch`` of the cohort, then the two updates on ``unlearnt`` of the other; both may be one."""
         c = self.config
         own = cohort.domains_of(batch)
-        step = partial(
-            stale_unlearning_step if c.features == "stale" else partial(unlearning_step, other=(shared or batch).image),
-            run, optimizers, encode=model.encoder, head=model.head, main=batch.image, alpha=c.alpha, beta=c.beta,
-            reduction=c.reduction, domain_loss=DOMAIN_LOSSES[c.domain_loss],
-            task_loss=lambda f: main_loss(model, f, batch.label(cohort.label), own, len(cohort.domains)),
+        losses = unlearning_step(
+            run, optimizers, encode=model.encoder, head=model.head, main=batch.image,
+            task_loss=lambda features: main_loss(
+                model, features, batch.label(cohort.label), own, len(cohort.domains)
+            ),
+            other=None if c.features == "stale" else unlearnt.image, domains=other.domains_of(unlearnt),
+            alpha=c.alpha, beta=c.beta, reduction=c.reduction, domain_loss=DOMAIN_LOSSES[c.domain_loss],
         )  # fmt: skip
-        losses = step(domains=own if other is None or shared is None else other.domains_of(shared))
         run.log(**{f"train/{name}": loss for name, loss in losses._asdict().items()})
-        return losses
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """The label in its unit, and the feature."""

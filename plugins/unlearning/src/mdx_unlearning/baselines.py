@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+from torch import Tensor
 from torch.nn import functional as F
 
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_adversarial.layers import gradient_reversal
@@ -43,49 +45,40 @@ class Normal(Adapter[UnlearningConfig]):
         set_label_scale(model, cohort, c)
         parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
         optimizer = run.optimizer("main", parameters, lr=c.lr)
-        batches = run.loader(cohort.train, c.batch_size, steps=c.steps)
+        batches = self._batches(cohort, run)
         for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c)):
             for epoch in epochs:
                 model.train()
                 for batch in batches:
-                    loss = squared_errors(model, model.encoder(batch.image), batch.label(cohort.label)).mean()
+                    loss = self._loss(model, batch, cohort)
                     run.step(optimizer, loss, log={"main": loss})
                 validate(epoch, model, cohort, run, c)
+
+    def _batches(self, cohort: TrainingCohort, run: Run) -> Iterable[Batch]:
+        return run.loader(cohort.train, self.config.batch_size, steps=self.config.steps)
+
+    def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
+        return squared_errors(model, model.encoder(batch.image), batch.label(cohort.label)).mean()
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """The label in its unit, and the feature."""
         return predict(sample, model)
 
 
-class NormalConditioned(Adapter[UnlearningConfig]):
-    """The main loss of unlearning, a mean over each domain (Eq. 1), and nothing unlearnt."""
+class NormalConditioned(Normal):
+    """The main loss of unlearning, a mean over each domain (Eq. 1), and nothing unlearnt.
 
-    def build(self, data: Dataset) -> Model:
-        """Encoder and regressor."""
-        return predictor(data, self.config)
+    As ``Normal``, with batches that hold every domain.
+    """
 
-    def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """As ``Normal``, with batches that hold every domain."""
+    def _batches(self, cohort: TrainingCohort, run: Run) -> Iterable[Batch]:
         c = self.config
-        cohort = TrainingCohort(data, c)
-        check_validation(cohort, c)
-        set_label_scale(model, cohort, c)
-        parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
-        optimizer = run.optimizer("main", parameters, lr=c.lr)
         sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
-        batches = run.loader(cohort.train, c.batch_size, sampler=sampler)
-        for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c)):
-            for epoch in epochs:
-                model.train()
-                for batch in batches:
-                    features, domains = model.encoder(batch.image), cohort.domains_of(batch)
-                    loss = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
-                    run.step(optimizer, loss, log={"main": loss})
-                validate(epoch, model, cohort, run, c)
+        return run.loader(cohort.train, c.batch_size, sampler=sampler)
 
-    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """The label in its unit, and the feature."""
-        return predict(sample, model)
+    def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
+        features, domains = model.encoder(batch.image), cohort.domains_of(batch)
+        return main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
 
 
 class DANN(Adapter[UnlearningConfig]):
