@@ -83,4 +83,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "known: " + ", ".join(known) if known else "nothing is known here"
+    between = "; " if any("," in name for name in known) else ", "
+    return "known: " + between.join(known) if known else "nothing is known here"

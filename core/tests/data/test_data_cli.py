@@ -21,6 +21,15 @@ def test_check_exits_with_4_and_names_the_case(table: Path, capsys: pytest.Captu
     assert "error: s2:" in capsys.readouterr().out
 
 
+def test_check_counts_every_warning_that_it_prints(rows, write, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
+    many = [{**kept[i % 6], "subject": f"p{i}", "site": "AB"[i % 2], "class": ["ms", "hc"][i % 2]} for i in range(20)]
+    run_cli(["data", "check", str(write(many))])
+    printed = capsys.readouterr().out
+    assert "warning: class and site go together" in printed
+    assert printed.splitlines()[-1].endswith(f"{printed.count('warning: ')} warnings")
+
+
 def test_check_prints_json(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_cli(["data", "check", f"csv:{table}", "--json", "--set", "classes=foreground"]) == 0
     found = json.loads(capsys.readouterr().out)

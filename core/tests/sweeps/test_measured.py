@@ -114,3 +114,8 @@ def test_pairs_of_rows_with_equal_published_numbers_have_no_order() -> None:
 
     (found,) = rank_agreement([row(1.0, 5.0), row(1.0, 6.0), row(2.0, 5.5), row(3.0, 7.0)])
     assert (found["pairs_in_order"], found["pairs"], found["rows"]) == (4, 5, 4)
+
+
+def test_a_place_that_is_a_bare_number_says_of_what() -> None:
+    cell = Cell({"method": "standard", "overlap_years": "5", "train_sets": "B+O"}, "mae", 1.0, None)
+    assert cell.name == "standard / overlap years 5 / B+O"

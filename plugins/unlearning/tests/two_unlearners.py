@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from made_ages import SMALL, make_ages
+from process_pairs import Watch, fabric_of, leave
 
-from mdx.config import RunSettings
-from mdx.plugins.hooks import hookimpl
-from mdx.runs.checkpoint import save_tree
-from mdx.runs.device import make_fabric
 from mdx.runs.run import Run
 from mdx.workflow import hide
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.config import UnlearningConfig
 
 
-class Watch:
-    """Notes what this process monitors."""
-
-    def __init__(self) -> None:
-        self.seen: list[float] = []
-
-    @hookimpl
-    def mdx_metrics(self, metrics: Mapping[str, float]) -> None:
-        self.seen.append(metrics["val/main"])
-
-
 def work(rank: int, port: int, folder: str) -> None:
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
-    }  # fmt: skip
-    torch.set_num_threads(1)
-    fabric = make_fabric(RunSettings.model_validate({"device": "cpu", "processes": 2}))
+    fabric = fabric_of(rank, port)
     # the number of steps of an epoch is left to the sampler, the weights to the best epoch: both must agree
     settings = {**SMALL, "unlearn_on": "overlap", "steps": None, "epochs": 6, "lr_unlearn": 0.02, "patience": 2}
     adapter = Unlearning(UnlearningConfig.model_validate(settings))
     data = make_ages({"A": 32, "B": 16}, {"A": (40, 65), "B": (55, 80)})
     run = Run(Path(folder), adapter, adapter.build(data), seed=1, fabric=fabric)
-    run.hooks.register(watch := Watch(), "watch")
+    watch = Watch(run, "val/main")
     adapter.fit(hide(data, "never"), run.model, run)
-    left = {"model": dict(run.model.state_dict()), "steps": run.steps, "monitored": watch.seen}
-    save_tree(Path(folder) / f"rank{rank}.safetensors", left)
+    leave(run, rank, folder, steps=run.steps, monitored=watch.seen)

@@ -94,8 +94,8 @@ def check_command(
                 typer.echo(f"{title}: {problem}")
         if confounding is not None:
             _print_confounding(confounding)
-        typer.echo(f"{report.cases} cases, {report.files} files: {len(report.errors)} errors, "
-                   f"{len(report.warnings)} warnings")  # fmt: skip
+        warnings = len(report.warnings) + (confounding is not None and bool(confounding["warning"]))
+        typer.echo(f"{report.cases} cases, {report.files} files: {len(report.errors)} errors, {warnings} warnings")
     if report.errors:
         raise typer.Exit(DataError.exit_code)
 

@@ -9,7 +9,7 @@ from typing import Any
 from mdx.report.drawing import FAINT, GRID, INK, OWN, as_svg, panels_of, plain_axes, words
 from mdx.report.pages import without_folders, write_page
 from mdx.report.sweep import aligned
-from mdx.report.text import metric_words
+from mdx.report.text import key_words, metric_words
 from mdx.runs.directory import read_json
 
 SIMULATED = (
@@ -46,10 +46,10 @@ def rank_line(rank: Mapping[str, Any]) -> str:
 
 
 def places(facts: Mapping[str, Any]) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """(values of the key columns but the first, metric, its cells), in the order of the table."""
+    """(words for the key columns but the first, metric, its cells), in the order of the table."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for cell in facts["cells"]:
-        place = " / ".join(cell[f"key_{c}"] for c in facts["columns"][1:])
+        place = key_words({c: cell[f"key_{c}"] for c in facts["columns"][1:]})
         groups.setdefault((place, cell["metric"]), []).append(cell)
     return [(place, metric, cells) for (place, metric), cells in groups.items()]
 
@@ -110,7 +110,7 @@ def _left(facts: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     for cell in facts["cells"]:
         if cell["measured"] is None:
             names = found.setdefault(cell["note"], [])
-            name = " / ".join(cell[f"key_{c}"] for c in facts["columns"])
+            name = key_words({c: cell[f"key_{c}"] for c in facts["columns"]})
             if name not in names:
                 names.append(name)
     return list(found.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,12 @@ def metrics_shown(methods: list[Method]) -> list[str]:
     """The main metrics that were measured; the first one there is, where none of them was."""
     measured = list(dict.fromkeys(row["metric"] for row in methods[0].summary)) if methods else []
     return [m for m in MAIN_METRICS if m in measured] or measured[:1]
+
+
+def key_words(keys: Mapping[str, str]) -> str:
+    """The values of a published table's key columns in one line; a bare number follows the name of its column."""
+    named = (f"{k.replace('_', ' ')} {v}" if v.replace(".", "", 1).isdigit() else v for k, v in keys.items())
+    return " / ".join(named)
 
 
 def metric_words(metric: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
 from mdx.evaluation.statistics import goodness, paired_comparison, resampled_weights
 from mdx.plugins.published import Claim, PublishedTable
+from mdx.report.text import key_words
 from mdx.runs.directory import read_json
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.pool import FINISHED
@@ -123,7 +124,7 @@ def judge(table: PublishedTable, measured: Sequence[Measured], runs: Mapping[int
                 place = tuple((k, v) for k, v in m.cell.keys.items() if k != column)
                 places.setdefault(place, {})[m.cell.keys[column]] = m
         for place, found in places.items():
-            name = " / ".join(v for _, v in place)
+            name = key_words(dict(place))
             present = [value for value in claim.order if value in found]
             for better, other in itertools.pairwise(present):
                 made.append(_verdict(text, name, found[better], found[other], better, other, metric, runs))
@@ -219,7 +220,7 @@ def rank_agreement(measured: Sequence[Measured]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for m in measured:
         if m.mean is not None and m.cell.mean is not None:
-            place = " / ".join(list(m.cell.keys.values())[1:])
+            place = key_words(dict(list(m.cell.keys.items())[1:]))
             groups.setdefault((place, m.cell.metric), []).append((m.cell.mean, m.mean))
     found = []
     for (place, metric), rows in groups.items():

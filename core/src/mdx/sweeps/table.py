@@ -11,6 +11,7 @@ from mdx.errors import PluginError, UsageError, nearest
 from mdx.plugins.discovery import find_plugin
 from mdx.plugins.manifest import Manifest
 from mdx.plugins.published import PublishedMetric, PublishedTable, TableKey
+from mdx.report.text import key_words
 from mdx.sweeps.jobs import Job, as_text
 
 SITES = ("data.source", "data.target")
@@ -41,7 +42,7 @@ class Cell:
     @property
     def name(self) -> str:
         """The key values in one line."""
-        return " / ".join(self.keys.values())
+        return key_words(self.keys)
 
 
 def published_table(plugin: str, name: str) -> tuple[Manifest, PublishedTable]:

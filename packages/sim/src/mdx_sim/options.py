@@ -62,7 +62,18 @@ def _counted(given: object) -> object:
     return list(LETTERS)[:number]
 
 
-class BrainOptions(SimOptions):
+class ScannerOptions(SimOptions):
+    """What designs share whose sites are scanners at one severity."""
+
+    shift: float = Field(
+        0.0, ge=0, le=1, description="severity at every site but the first: none, subtle, medium, severe or 0 to 1"
+    )
+    registered: bool = Field(True, description="whether all scans share the template's grid, so that slices correspond")
+
+    _count = field_validator("sites", mode="before", check_fields=False)(_counted)
+
+
+class BrainOptions(ScannerOptions):
     """The options of ``sim:brain``: sites with subjects of their own, and masks of the brain or its tissues."""
 
     design: ClassVar[str] = "brain"
@@ -74,18 +85,12 @@ class BrainOptions(SimOptions):
         description=f"names of sites, or a number of scanners; known: {', '.join(SITES)}",
     )
     subjects: int = Field(20, ge=1, le=500, description="subjects at each site")
-    shift: float = Field(
-        0.0, ge=0, le=1, description="severity at every site but the first: none, subtle, medium, severe or 0 to 1"
-    )
     labels: Literal["brain", "tissue"] = Field(
         "brain", description="brain: 1 in the brain; tissue: 1 grey matter, 2 white matter, 3 cerebrospinal fluid"
     )
-    registered: bool = Field(True, description="whether all scans share the template's grid, so that slices correspond")
-
-    _count = field_validator("sites", mode="before")(_counted)
 
 
-class TravellingOptions(SimOptions):
+class TravellingOptions(ScannerOptions):
     """The options of ``sim:travelling``: the same subjects at every site."""
 
     design: ClassVar[str] = "travelling"
@@ -97,12 +102,6 @@ class TravellingOptions(SimOptions):
         description=f"names of sites, or a number of scanners; known: {', '.join(T1_SITES)}",
     )
     subjects: int = Field(12, ge=1, le=500, description="subjects, each scanned at every site")
-    shift: float = Field(
-        0.0, ge=0, le=1, description="severity at every site but the first: none, subtle, medium, severe or 0 to 1"
-    )
-    registered: bool = Field(True, description="whether all scans share the template's grid, so that slices correspond")
-
-    _count = field_validator("sites", mode="before")(_counted)
 
 
 class AgeOptions(SimOptions):

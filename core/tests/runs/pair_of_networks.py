@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from made_up import MadeUp, MadeUpConfig, dataset
+from process_pairs import fabric_of, leave
 from torch import nn
 
-from mdx.config import RunSettings
 from mdx.interfaces.model import Model
-from mdx.runs.checkpoint import save_tree
-from mdx.runs.device import make_fabric
 from mdx.runs.run import Run
 
 
@@ -30,12 +27,7 @@ class TwoNetworks(MadeUp):
 
 
 def work(rank: int, port: int, folder: str) -> None:
-    os.environ |= {
-        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "test",
-    }  # fmt: skip
-    torch.set_num_threads(1)
-    fabric = make_fabric(RunSettings.model_validate({"device": "cpu", "processes": 2}))
+    fabric = fabric_of(rank, port)
     method = TwoNetworks(MadeUpConfig())
     torch.manual_seed(rank)  # different initial weights: the first process's must win
     run = Run(Path(folder), method, method.build(None), seed=1, fabric=fabric)
@@ -47,4 +39,4 @@ def work(rank: int, port: int, folder: str) -> None:
             seen += batch.case_ids
             x = batch.image.mean(dim=(2, 3)) * run.model.bare.scale
             run.step(optimizer, run.model.encoder(x).square().mean())
-    save_tree(Path(folder) / f"rank{rank}.safetensors", {"model": dict(run.model.state_dict()), "seen": seen})
+    leave(run, rank, folder, seen=seen)
