@@ -60,6 +60,8 @@ def test_a_run_scores_target_and_source_beside_its_baselines(dims: int, tmp_path
         assert 0 <= found["site_probe_accuracy", "all"] <= 1
     code, printed = mdx("apply", run, next((tmp_path / "images").iterdir()), "--out", tmp_path / "out")
     assert code == 0, printed
+    header = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[0].split(",")
+    assert [name for name in header if name.startswith("distance_to_center_")]
 
 
 def test_a_target_without_a_class_is_named_with_what_to_do(tmp_path: Path, mdx: Call) -> None:

@@ -80,3 +80,36 @@ def test_bfloat16_on_a_cpu_trains_and_predicts(ages: Path, tmp_path: Path, mdx: 
         tmp_path / "runs", "--baselines", "dann",
     )  # fmt: skip
     assert code == 0, printed
+
+
+def test_other_cases_to_unlearn_on_are_another_run(ages: Path, tmp_path: Path, mdx: Call) -> None:
+    header, *rows = ages.read_text().splitlines()
+    for name, chosen in {"few": rows[:8] + rows[-8:], "many": rows}.items():
+        given = [row.replace(f",{row.split(',')[2]},", f",other{i},") for i, row in enumerate(chosen)]
+        (ages.parent / f"{name}.csv").write_text("\n".join([f"{header},split", *(f"{r},train" for r in given)]) + "\n")
+    runs = tmp_path / "runs"
+    for name in ("few", "many"):
+        code, printed = mdx(
+            "run", "unlearning", "--variant", "unlearning_on_overlap", "--baselines", "none", "--data", f"csv:{ages}",
+            "--data", f"overlap=csv:{ages.parent}/{name}.csv", *SMALL, "--device", "cpu", "--out", runs,
+        )  # fmt: skip
+        assert code == 0, printed
+    said = {(run / "notes.json").read_text() for run in runs.iterdir()}
+    assert len(said) == 2
+    assert any("Unlearnt on 16 cases" in text for text in said)
+
+
+def test_an_overlap_of_other_images_is_refused_before_training(ages: Path, tmp_path: Path, mdx: Call) -> None:
+    from PIL import Image
+
+    rows = ["image,age,subject,site"]
+    for i in range(12):
+        Image.new("L", (20, 16), 20 * i).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,50,s{i},{'AB'[i % 2]}")
+    (tmp_path / "flat.csv").write_text("\n".join(rows) + "\n")
+    code, printed = mdx(
+        "run", "unlearning", "--variant", "unlearning_on_overlap", "--data", f"csv:{ages}", "--data",
+        f"overlap=csv:{tmp_path}/flat.csv", *SMALL, "--device", "cpu", "--out", tmp_path / "runs",
+    )  # fmt: skip
+    assert code == 4
+    assert "the cohort 'overlap' has 2-D images of 1 channel(s), the data have 3-D images of 1" in printed

@@ -75,7 +75,7 @@ def apply_files(
 
 
 def said(prediction: Prediction, task: Task) -> dict[str, Any]:
-    """What a prediction says in words and numbers: class and probabilities, or value, and facts that are numbers."""
+    """What a prediction says in words and numbers: class and probabilities, or value, and facts."""
     made: dict[str, Any] = {}
     if prediction.classes is not None:
         made["predicted"] = task.classes[int(prediction.classes.argmax())]
@@ -83,7 +83,9 @@ def said(prediction: Prediction, task: Task) -> dict[str, Any]:
     if prediction.value is not None:
         made["predicted"] = float(prediction.value)
     if made:
-        made |= {k: v for k, v in prediction.details.items() if isinstance(v, int | float | str)}
+        for name, fact in prediction.details.items():
+            parts = {f"{name}_{k}": v for k, v in fact.items()} if isinstance(fact, dict) else {name: fact}
+            made |= {k: v for k, v in parts.items() if isinstance(v, int | float | str)}
     return made
 
 

@@ -129,12 +129,19 @@ def open_data(plan: Plan) -> Dataset:
     if capabilities and capabilities.task != data.task.kind:
         raise DataError(
             f"{plan.plugin.name} is for {capabilities.task}, the table is for {data.task.kind}",
-            f"give the column of the labels with --set data.label=..., or choose a plugin for {data.task.kind}",
+            "give the column of the labels with --set data.label=... (texts, or at most ten whole numbers written "
+            f"without a point, are classes; other numbers are values), or choose a plugin for {data.task.kind}",
         )
-    report = check(data, plan.settings.data)
-    report.raise_if_bad()
-    for problem in report.warnings:
-        sys.stderr.write(f"warning: {problem}\n")
+    for name, part in {"": data, **data.cohorts}.items():
+        report = check(part, plan.settings.data)
+        try:
+            report.raise_if_bad()
+        except DataError as error:
+            if not name:
+                raise
+            raise DataError(f"the cohort '{name}': {error.what}", error.remedy, error.where) from error
+        for problem in report.warnings:
+            sys.stderr.write(f"warning: {f'cohort {name}: ' if name else ''}{problem}\n")
     return data
 
 
@@ -146,12 +153,13 @@ def own_network(plan: Plan, data: Dataset) -> OwnNetwork | None:
 
 
 def identity(plan: Plan, data: Dataset) -> str:
-    """Eight digits that are equal for equal runs: settings, data, seed, versions and source."""
+    """Eight digits that are equal for equal runs: settings, data of all cohorts, seed, versions and source."""
     values = plan.settings.values()
     values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
         plan.source, *([plan.init_digest] if plan.init_digest else []),
+        *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())),
     )  # fmt: skip
 
 

@@ -137,6 +137,23 @@ def test_one_scan_under_two_names_is_an_error_across_splits_only(rows, write, tm
     assert any("the same image is there 2 times" in p.what for p in report.warnings)
 
 
+def test_an_infinite_label_is_an_error(rows, write) -> None:
+    without_masks = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
+    table = write([{**row, "age": "inf" if i == 2 else 50.5 + i} for i, row in enumerate(without_masks)])
+    report = report_of(table, DataConfig(label="age"))
+    assert [(p.case, p.what) for p in report.errors] == [("s2", "its age is infinite")]
+
+
+def test_a_class_that_a_site_has_in_training_only_is_a_warning(rows, write) -> None:
+    of_class = dict(zip(range(6), ("ill", "well") * 3, strict=True))
+    split = dict(zip(range(6), ("train", "train", "val", "val", "test", "train"), strict=True))
+    plain = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
+    table = write([{**r, "site": "A", "class": of_class[i], "split": split[i]} for i, r in enumerate(plain)])
+    said = [p.what for p in report_of(table, DataConfig(label="class")).warnings]
+    assert "its test cases have no class well" in said
+    assert not any("its val cases" in text for text in said)
+
+
 def test_a_class_that_no_mask_holds_is_an_error(table: Path) -> None:
     report = report_of(table, DataConfig(classes=("1", "7")))
     assert [p.what for p in report.errors] == ["no mask holds the class 7"]

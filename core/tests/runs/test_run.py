@@ -142,6 +142,15 @@ def test_a_users_optimiser_replaces_the_methods_own(tmp_path: Path) -> None:
     assert made.param_groups[0]["lr"] == 0.5
 
 
+def test_a_learning_rate_that_no_network_would_take_is_refused(tmp_path: Path) -> None:
+    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"lr": 5.0}))
+    encoder, head = ({"params": network.parameters()} for network in run.model.values())
+    with pytest.raises(ConfigError, match="a learning rate of its own"):
+        run.optimizer("main", [{**encoder, "lr": 0.1}, {**head, "lr": 0.2}], "sgd")
+    made = run.optimizer("other", [{**encoder, "lr": 0.1}, head], "sgd")
+    assert [group["lr"] for group in made.param_groups] == [0.1, 5.0]
+
+
 def test_an_unknown_optimiser_is_answered_with_the_nearest(tmp_path: Path) -> None:
     run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamm"}))
     with pytest.raises(ConfigError, match="did you mean 'adam'"):

@@ -32,6 +32,16 @@ def test_pure_noise_is_at_chance_although_one_site_dominates(seed: int) -> None:
     assert abs(accuracy - chance) < 3 * error
 
 
+def test_recalls_are_averaged_over_sites_not_over_cases() -> None:
+    rng = np.random.default_rng(0)
+    sites = ["A"] * 200 + ["B"] * 20
+    features = rng.normal(size=(220, 3))
+    features[:200, 0] += 20  # every A and, in training, every B is told; a B of the test looks like an A
+    test = features.copy()
+    test[200:] = features[:20]
+    assert probe_accuracy(features, sites, test, sites, 0)[0] == pytest.approx(0.5)
+
+
 def test_the_scale_of_a_feature_hides_nothing() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 5)) * 1e3
@@ -90,6 +100,15 @@ def test_the_evaluator_scores_test_cases_with_chance_beside(three_sites: Dataset
     assert SiteProbe().population(predictions, data) == scores | {
         k.replace("site", "source"): v for k, v in scores.items()
     }
+
+
+def test_the_evaluator_scores_no_case_that_its_probe_was_trained_on(three_sites: Dataset) -> None:
+    data, predictions = split_and_predicted(three_sites, blind=False)
+    told_in_training = [
+        replace(p, embedding=np.zeros(3, np.float32)) if c.split == "test" else p
+        for p, c in zip(predictions, data.cases, strict=True)
+    ]
+    assert SiteProbe().population(told_in_training, data)["site_probe_accuracy"] == pytest.approx(1 / 3)
 
 
 def test_sources_are_probed_alone_too_because_other_sites_were_not_to_be_unlearnt(three_sites: Dataset) -> None:

@@ -182,7 +182,7 @@ def test_can_reads_no_label_of_the_target(fit: Fit) -> None:
 
 def test_can_leaves_labels_alone_even_where_they_may_be_read(fit: Fit) -> None:
     data = make_classes(BOTH_AT_A_SOURCE)
-    fit(CAN, Dataset(data.task, data.cases, Blind(data)), target_labels="never")
+    fit(CAN, Dataset(data.task, data.cases, Blind(data)), target_labels="train")
     with pytest.raises(AssertionError, match="was asked for"):
         fit(Vanilla, Dataset(data.task, data.cases, Blind(data)))
     with pytest.raises((HiddenLabelError, DataError)):

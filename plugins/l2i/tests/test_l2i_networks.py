@@ -40,6 +40,7 @@ def test_no_backbone_keeps_running_statistics() -> None:
         kinds = {type(m) for m in encoder.modules()}
         assert not kinds & {nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d}
         assert kinds & {nn.InstanceNorm2d, nn.InstanceNorm3d}
+        assert not [key for key in encoder.state_dict() if "running" in key]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from made_ages import Fit, make_ages
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdx.errors import DataError, StoppedError
 from mdx.interfaces.dataset import Case, Dataset, Sample
@@ -22,6 +22,9 @@ from mdx.runs.run import Run
 from mdx.runs.scoring import predict
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.baselines import DANN, Normal, NormalConditioned, reversal_scale
+from mdx_unlearning.cohort import TrainingCohort
+from mdx_unlearning.networks import Regressor
+from mdx_unlearning.training import encode_cases, main_loss, validate
 
 ALL = [Unlearning, Normal, NormalConditioned, DANN]
 
@@ -202,12 +205,97 @@ def test_a_run_stopped_inside_stage_two_goes_on_bit_identical(
     assert first.read_text() == second.read_text()
 
 
-def test_running_statistics_play_no_part_in_what_another_case_is_predicted(three_sites: Dataset, fit: Fit) -> None:
+def test_validation_leaves_the_running_statistics_alone(three_sites: Dataset, fit: Fit, tmp_path: Path) -> None:
     run = fit(Unlearning, three_sites)
-    first, second = (three_sites.load(c) for c in three_sites.cases[:2])
-    alone = predict(run.adapter, run.model, first).value
-    predict(run.adapter, run.model, second)
-    assert predict(run.adapter, run.model, first).value == alone
+    before = {k: v.clone() for k, v in run.model.named_buffers()}
+    run.model.train()
+    cohort = TrainingCohort(three_sites, run.adapter.config)
+    encode_cases(run.model, cohort, cohort.val, run.adapter.config)
+    assert all(torch.equal(v, before[k]) for k, v in run.model.named_buffers())
+
+
+def test_the_main_loss_is_the_sum_of_each_domains_mean() -> None:
+    model = Model(encoder=nn.Identity(), regressor=Regressor(4))
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    labels, domains = torch.tensor([1.0, -1.0, 1.0, -1.0, 3.0]), torch.tensor([0, 0, 0, 0, 1])
+    loss = main_loss(model, torch.zeros(5, 4), labels, domains, 2)
+    assert float(loss.detach()) == pytest.approx(10.0)  # pooled over all cases it would be 2.6
+
+
+def test_each_update_owns_what_the_paper_says(three_sites: Dataset, fit: Fit) -> None:
+    run = fit(Unlearning, three_sites, epochs=1)
+    model, owners = run.model, Unlearning(run.adapter.config)._optimizers(run.model, run, scratch=True)
+    names = {id(p): network for network, module in model.items() for p in module.parameters()}
+    owned = [{names[id(p)] for group in o.param_groups for p in group["params"]} for o in owners]
+    assert owned == [{"encoder", "regressor"}, {"head"}, {"encoder"}]
+
+
+def test_every_batch_of_stage_two_holds_every_domain(three_sites: Dataset, fit: Fit) -> None:
+    class Watched(Unlearning):
+        def _step(self, *arguments: Any) -> Any:
+            assert set(arguments[-1].sites) == {"A", "B", "C"}
+            return super()._step(*arguments)
+
+    fit(Watched, three_sites, epochs=4, pretrain_epochs=0, steps=20, batch_size=4)
+
+
+def test_the_probe_does_not_listen_to_the_head_that_is_trained_along(
+    three_sites: Dataset, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probed(spoilt: bool) -> float:
+        def validate_with(epoch: Any, model: Model, *more: Any) -> None:
+            if spoilt:
+                kept = model.head.state_dict()
+                model.head.load_state_dict({k: torch.zeros_like(v) for k, v in kept.items()})
+            validate(epoch, model, *more)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("mdx_unlearning.adapter.validate", validate_with)
+            rows = metrics(fit(Unlearning, three_sites, epochs=3, probe_every=1), "unlearn")
+        return rows[0]["val/site_probe"]
+
+    assert probed(spoilt=True) == probed(spoilt=False)
+
+
+def test_a_domain_without_validation_cases_is_left_out_of_the_probe_and_of_its_chance(
+    three_sites: Dataset, fit: Fit
+) -> None:
+    kept = [c for c in three_sites.cases if c.site != "C" or c.split != "val"]
+    run = fit(Unlearning, Dataset(three_sites.task, kept, three_sites.loader), epochs=3, probe_every=1)
+    assert metrics(run, "unlearn")[0]["val/site_probe_chance"] == 1 / 2
+    alone = [c for c in three_sites.cases if c.site == "A" or c.split != "val"]
+    run = fit(Unlearning, Dataset(three_sites.task, alone, three_sites.loader), epochs=3, probe_every=1)
+    assert "val/site_probe" not in metrics(run, "unlearn")[0]
+
+
+def test_the_probe_is_called_by_what_is_unlearnt(three_sites: Dataset, fit: Fit) -> None:
+    row = metrics(fit(Unlearning, three_sites, epochs=3, probe_every=1, nuisance="age", nuisance_bins=2), "unlearn")[0]
+    assert "val/age_probe" in row
+    assert "val/site_probe" not in row
+
+
+def test_ordinary_training_fills_its_last_batch(three_sites: Dataset, fit: Fit) -> None:
+    train = three_sites.where(split="train")
+    thirteen = Dataset(train.task, [*train.cases[:13], *three_sites.where(split="val").cases], train.loader)
+    sizes: list[int] = []
+
+    class Watched(Normal):
+        def _loss(self, model: Model, batch: Any, cohort: TrainingCohort) -> Tensor:
+            sizes.append(len(batch.case_ids))
+            return super()._loss(model, batch, cohort)
+
+    fit(Watched, thirteen, epochs=1, steps=None)
+    assert sizes == [6, 6, 6]
+
+
+def test_bf16_does_not_round_the_predicted_number() -> None:
+    regressor = Regressor(4)
+    regressor.mean.fill_(70.0)
+    features = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = regressor(features.bfloat16())
+    assert len(rounded.unique()) > 300
 
 
 def test_a_method_that_predicts_one_value_for_all_is_scored_and_probed(three_sites: Dataset, fit: Fit) -> None:

@@ -42,7 +42,9 @@ def test_the_overlap_comes_from_the_training_labels_alone(confounded: Dataset) -
     tests = make_ages({"A": 40, "B": 40}).where(split="test")
     more = [dataclasses.replace(c, id=f"{c.id}t", subject=f"{c.id}t") for c in tests.cases]
     wider = Dataset(confounded.task, [*confounded.cases, *more], confounded.loader)
-    assert shared_range(TrainingCohort(hide(wider, "never"), B_REGIME)) == (low, high)
+    seen = hide(wider, "never")
+    again = TrainingCohort(seen, B_REGIME)
+    assert shared_range(again) == OverlapCohort(seen, again, B_REGIME).range == (low, high)
 
 
 def test_overlap_cases_stay_among_the_training_cases_and_their_labels_are_hidden(confounded: Dataset) -> None:
@@ -78,8 +80,27 @@ def test_a_given_range_without_cases_of_a_domain_names_it(confounded: Dataset) -
 
 
 def test_a_cohort_called_overlap_is_used_instead(confounded: Dataset) -> None:
-    other = make_ages({"A": 8, "B": 8})
+    other = renamed(make_ages({"A": 8, "B": 8}))
     data = Dataset(confounded.task, confounded.cases, confounded.loader, {"overlap": other})
     overlap = OverlapCohort(data, TrainingCohort(data, B_REGIME), B_REGIME)
     assert {c.id for c in overlap.train.cases} == {c.id for c in other.where(split="train").cases}
     assert overlap.train.hidden >= {c.id for c in overlap.train.cases}
+
+
+def renamed(data: Dataset) -> Dataset:
+    """Other subjects with the same images."""
+    return Dataset(data.task, [dataclasses.replace(c, subject=f"other {c.subject}") for c in data.cases], data.loader)
+
+
+def test_subjects_that_are_held_out_are_not_unlearnt_on(confounded: Dataset) -> None:
+    everyone = [dataclasses.replace(c, split="train") for c in confounded.cases]
+    other = Dataset(confounded.task, everyone, confounded.loader)
+    data = Dataset(confounded.task, confounded.cases, confounded.loader, {"overlap": other})
+    overlap = OverlapCohort(data, TrainingCohort(data, B_REGIME), B_REGIME)
+    assert {c.id for c in overlap.train.cases} == {c.id for c in confounded.where(split="train").cases}
+
+
+def test_an_overlap_of_another_kind_of_image_is_refused(confounded: Dataset) -> None:
+    data = Dataset(confounded.task, confounded.cases, confounded.loader, {"overlap": make_ages({"A": 8}, dims=2)})
+    with pytest.raises(DataError, match="2-D images of 1 channel"):
+        OverlapCohort(data, TrainingCohort(data, B_REGIME), B_REGIME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -78,6 +79,7 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
     _unlike(data.cases, good, report)
+    _classes(data, report)
     return report
 
 
@@ -94,6 +96,9 @@ def _image_problems(case: Case, own: dict[str, FileFacts | DataError], data: Dat
     found = [facts for facts in own.values() if isinstance(facts, FileFacts)]
     if len(found) < len(own):
         return
+    label = case.value(data.task.label) if data.task.kind == "regression" else None
+    if isinstance(label, float) and math.isinf(label):
+        yield Problem(case.id, f"its {data.task.label} is infinite", "correct it, or empty the cell if it is unknown")
     if any(len(facts.shape) != data.task.dims for facts in found):
         yield Problem(case.id, f"is not {data.task.dims}-D as the first case is", "keep one kind of image in a table")
     channels = sum(facts.channels for facts in found)
@@ -139,6 +144,25 @@ def _absent_classes(data: Dataset, masks: Iterable[FileFacts | DataError], confi
         if int(name) not in found:
             known = ", ".join(map(str, sorted(found)))
             yield Problem("the table", f"no mask holds the class {name}", f"the masks hold {known}: set data.classes")
+
+
+def _classes(data: Dataset, report: CheckReport) -> None:
+    """A class that a site has, but not among its val or test cases: kappa, AUROC and the choice of weights need it."""
+    if data.task.kind != "classification":
+        return
+    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for case in data.cases:
+        value = case.value(data.task.label)
+        if value is not None:
+            found[case.site][case.split or ""].add(str(value))
+    for site, of_split in sorted(found.items()):
+        for split in ("val", "test"):
+            missing = set().union(*of_split.values()) - of_split[split]
+            if split in of_split and missing:
+                report.warnings.append(Problem(
+                    f"site {site}", f"its {split} cases have no {data.task.label} {', '.join(sorted(missing))}",
+                    "try another data.split_seed, or divide the cases in the column 'split'",
+                ))  # fmt: skip
 
 
 def _same_content(cases: Sequence[Case], facts: dict[Path, FileFacts], report: CheckReport) -> None:

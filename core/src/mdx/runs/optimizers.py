@@ -28,13 +28,19 @@ def make_optimizer(
 ) -> Optimizer:
     """The optimiser ``algorithm`` with the method's ``defaults``, or what the user's ``settings`` put in its place.
 
-    A group that names its own learning rate keeps it. Raises ConfigError for an unknown name or option.
+    A group that names its own learning rate keeps it. Raises ConfigError for an unknown name or option, and for a
+    learning rate that no group would take.
     """
     name = (settings.name or algorithm).lower()
     chosen = {k: v for k, v in settings.model_dump(exclude={"name"}).items() if v is not None}
     replaced = settings.name is not None and name != algorithm.lower()
     options = {**({"lr": defaults["lr"]} if replaced and "lr" in defaults else {} if replaced else defaults), **chosen}
     groups = list(params)
+    if settings.lr is not None and groups and all(isinstance(group, dict) and "lr" in group for group in groups):
+        raise ConfigError(
+            "optimizer.lr has no effect here: the method gives each of its networks a learning rate of its own",
+            "set the method's own, such as --set lr=...; 'mdx show PLUGIN' lists them",
+        )
     if name in BUILT_IN:
         kind = BUILT_IN[name]
         known = set(inspect.signature(kind.__init__).parameters) - {"self", "params"}

@@ -198,8 +198,8 @@ class Run:
         if self._bad is not None and bool(self._bad):
             raise DivergedError(
                 f"the loss is not finite in stage '{self._stage}', epoch {self._epoch.index if self._epoch else 0}",
-                "lower the learning rate (--set optimizer.lr=...), clip gradients, or look for odd scans with "
-                "'mdx data check'; the last good epoch is kept",
+                "lower the learning rate (the method's, or --set optimizer.lr=...), clip gradients, or look for odd "
+                "scans with 'mdx data check'; the last good epoch is kept",
             )
 
     # --- epochs ---------------------------------------------------------------------------------------------------

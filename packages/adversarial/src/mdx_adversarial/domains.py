@@ -44,13 +44,6 @@ class Domains:
             )
         self.names: tuple[str, ...] = tuple(sorted({self.name_of(case) for case in data.cases}))
 
-    @classmethod
-    def named(cls, names: Sequence[str], column: str, edges: Sequence[float] | None) -> Domains:
-        """The domains that a run recorded, without its data."""
-        made = cls.__new__(cls)
-        made.names, made.column, made.edges = tuple(names), column, None if edges is None else tuple(edges)
-        return made
-
     def __len__(self) -> int:
         return len(self.names)
 
@@ -122,4 +115,5 @@ def sum_of_domain_means(values: Tensor, domains: Tensor, count: int) -> Tensor:
     """
     member = torch.nn.functional.one_hot(domains, count).to(values.dtype)
     cases = member.sum(dim=0)
-    return ((values @ member) / cases.clamp(min=1)).sum()
+    # no matrix product: autocast would round it
+    return ((values[:, None] * member).sum(dim=0) / cases.clamp(min=1)).sum()

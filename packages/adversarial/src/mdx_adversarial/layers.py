@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -34,3 +35,8 @@ class DomainHead(nn.Sequential):
         super().__init__(
             nn.Linear(features, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, domains)
         )  # fmt: skip
+
+
+def reversal_scale(progress: float) -> float:
+    """2 / (1 + exp(-10 p)) - 1 for progress p in [0, 1]. Source: Ganin et al. 2016, Sect. 5.2."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1

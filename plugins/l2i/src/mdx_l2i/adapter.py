@@ -50,7 +50,8 @@ class L2I(Adapter[L2IConfig]):
         cohort = Cohort(data, c)
         cohort.require_every_class(cohort.target, "target training cases")
         if len(cohort.target) == len(cohort.train):
-            run.note("All training cases are of the target: there was no source whose scanner could be ignored.")
+            why = "train_on=target leaves the sources out" if c.train_on == "target" else "there is no source"
+            run.note(f"All training cases are of the target ({why}): there was no scanner to ignore.")
         begin(model, cohort, c)
         optimizer = make_adam(run, model, c)
         mixed = mixed_batches(run, cohort)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch.nn import functional as F
 
@@ -13,7 +11,7 @@ from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_adversarial.domains import Domains
-from mdx_adversarial.layers import DomainHead, gradient_reversal
+from mdx_adversarial.layers import DomainHead, gradient_reversal, reversal_scale
 from mdx_adversarial.losses import supervised_contrastive_loss
 from mdx_adversarial.samplers import AllDomains, CellBalanced
 from mdx_adversarial.updates import UnlearningOptimizers, unlearning_step
@@ -222,8 +220,3 @@ def refuse_parts(config: L2IConfig, method: str) -> None:
             f"{method} needs all {config.batch_size} cases of a batch in memory at once",
             "leave micro_batch out, or lower batch_size",
         )
-
-
-def reversal_scale(progress: float) -> float:
-    """2 / (1 + exp(-10 p)) - 1 for progress p in [0, 1]. Source: Ganin et al. 2016, Sect. 5.2."""
-    return 2 / (1 + math.exp(-10 * progress)) - 1

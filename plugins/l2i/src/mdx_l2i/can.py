@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mdx.errors import DataError
+from mdx.errors import ConfigError, DataError
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
@@ -40,6 +40,10 @@ class CAN(Adapter[L2IConfig]):
         """Cluster the target at the start of each epoch; the best epoch is that of the source's validation loss."""
         c = self.config
         refuse_parts(c, "can")
+        if c.train_on == "target":
+            raise ConfigError(
+                "can reads no label of the target, so it cannot be trained on it alone", "leave train_on out"
+            )
         cohort = SourceCohort(data, c)
         begin(model, cohort, c)
         optimizer = make_adam(run, model, c)

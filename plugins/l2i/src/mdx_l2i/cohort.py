@@ -60,7 +60,9 @@ class Cohort:
             there = ", ".join(f"{n} of {name}" for name, n in sorted(found.items())) or "none at all"
             raise DataError(
                 f"no case of {self.task.label} {', '.join(missing)} among the {what} (there are {there})",
-                "every class must occur there: name a study with all classes as target, or leave the class out",
+                "every class must occur there: "
+                + ("name a study with all classes as target" if data is self.target else "add cases of it")
+                + ", or leave the class out of the table",
             )
 
     def require_validation(self) -> None:

@@ -41,7 +41,7 @@ class Encoder(nn.Module):
             raise DataError(
                 f"images of {' x '.join(map(str, images.shape[2:]))} are too small for this backbone, which needs at "
                 f"least {every} along each axis and {one} along one",
-                "use --set backbone=small_cnn, or larger images",
+                "give larger images; --set backbone=small_cnn trains one that takes smaller ones than the others",
             )
         return F.normalize(self.backbone(images).float(), dim=1)
 

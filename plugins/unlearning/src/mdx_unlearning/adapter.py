@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch.nn import functional as F
-
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
@@ -11,13 +9,12 @@ from mdx.runs.run import Run
 from mdx_adversarial.samplers import AllDomains, Composed
 from mdx_adversarial.updates import (
     UnlearningOptimizers,
-    binary_domain_loss,
-    double_softmax,
     unlearning_step,
 )
 from mdx_unlearning.cohort import OverlapCohort, TrainingCohort
 from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.training import (
+    DOMAIN_LOSSES,
     check_validation,
     main_loss,
     predict,
@@ -27,8 +24,6 @@ from mdx_unlearning.training import (
     set_label_scale,
     validate,
 )
-
-DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
 
 
 class Unlearning(Adapter[UnlearningConfig]):
@@ -49,9 +44,10 @@ class Unlearning(Adapter[UnlearningConfig]):
         cohort = TrainingCohort(data, c)
         check_validation(cohort, c)
         other = OverlapCohort(data, cohort, c) if c.unlearn_on == "overlap" else None
-        if other is not None and other.range is not None:
-            run.note(f"Unlearnt on {len(other.train)} training cases with {cohort.label} in the shared range "
-                     f"{other.range[0]:g} to {other.range[1]:g}.")  # fmt: skip
+        if other is not None:
+            run.note(f"Unlearnt on {len(other.train)} cases: {other.where}.")
+        elif c.overlap is not None or "overlap" in data.cohorts:
+            run.note("Unlearnt on all training cases: an overlap is used with unlearn_on=overlap alone.")
         set_label_scale(model, cohort, c)
         pretrain(model, cohort, run, c)
         sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)

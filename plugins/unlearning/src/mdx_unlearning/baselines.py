@@ -12,7 +12,7 @@ from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
 from mdx.runs.run import Run
-from mdx_adversarial.layers import gradient_reversal
+from mdx_adversarial.layers import gradient_reversal, reversal_scale
 from mdx_adversarial.samplers import AllDomains
 from mdx_unlearning.cohort import TrainingCohort
 from mdx_unlearning.config import UnlearningConfig
@@ -55,7 +55,9 @@ class Normal(Adapter[UnlearningConfig]):
                 validate(epoch, model, cohort, run, c)
 
     def _batches(self, cohort: TrainingCohort, run: Run) -> Iterable[Batch]:
-        return run.loader(cohort.train, self.config.batch_size, steps=self.config.steps)
+        # whole batches: the batch norm of a last batch of one case could be undefined
+        steps = math.ceil(len(cohort.train) / (self.config.batch_size * run.world))
+        return run.loader(cohort.train, self.config.batch_size, steps=self.config.steps or steps)
 
     def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
         return squared_errors(model, model.encoder(batch.image), batch.label(cohort.label)).mean()
@@ -111,8 +113,3 @@ class DANN(Adapter[UnlearningConfig]):
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """The label in its unit, and the feature."""
         return predict(sample, model)
-
-
-def reversal_scale(progress: float) -> float:
-    """2 / (1 + exp(-10 p)) - 1 for progress p in [0, 1]. Source: Ganin et al. 2016, Sect. 5.2."""
-    return 2 / (1 + math.exp(-10 * progress)) - 1

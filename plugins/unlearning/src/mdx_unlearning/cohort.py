@@ -49,37 +49,56 @@ class TrainingCohort:
 class OverlapCohort:
     """The cases to unlearn on, whose labels are hidden: their task is no part of it.
 
-    These are the cases of the cohort ``overlap`` where one is given (``--data overlap=URI``), else the training cases
+    These are the training cases of the cohort ``overlap`` where one is given (``--data overlap=URI``), else those
     whose label lies in the range that all domains share. That range comes from the training labels alone. The cases
-    remain among the training cases too.
+    remain among the training cases too. A subject that is validated or tested on is never among them.
+
+    Attributes:
+        train: the cases, labels hidden; ``where`` says in words which they are.
+        range: of labels; None for a given cohort.
 
     Raises DataError if the domains share no range, or if one of them has no case in it.
     """
 
     def __init__(self, data: Dataset, main: TrainingCohort, config: UnlearningConfig) -> None:
         given = data.cohorts.get("overlap")
+        self.range: tuple[float, float] | None = None
         if given is not None:
-            chosen = given.where(split="train")
-            self.range: tuple[float, float] | None = None
+            chosen = _usable(given, data)
+            self.where = "the training cases of the cohort 'overlap' that are not held out here"
+            remedy = "add cases to its table, and fill its column split with train to use all of them"
         else:
-            self.range = config.overlap or shared_range(main)  # type: ignore[assignment]
-            chosen = main.train.where(id=_inside(main, self.range, ends=config.overlap is None))
+            low, high = self.range = config.overlap or shared_range(main)  # type: ignore[assignment]
+            chosen = main.train.where(id=_inside(main, low, high, ends=config.overlap is None))
+            self.where = f"the training cases with {main.label} in the shared range {low:g} to {high:g}"
+            remedy = "widen it with --set overlap=lowest,highest, or unlearn on all with --set unlearn_on=all"
         try:
             present(main.domains, chosen)
         except DataError as error:
-            place = (
-                "the cohort 'overlap'" if self.range is None else f"the labels {self.range[0]:g} to {self.range[1]:g}"
-            )
-            raise DataError(
-                f"{error.what}: {place} must hold cases of every domain",
-                "widen it with --set overlap=lowest,highest, or unlearn on all with --set unlearn_on=all",
-            ) from error
+            raise DataError(f"{error.what}: {self.where} must be of every domain", remedy) from error
         self.train = chosen.without_labels()
         self._numbers = main.domains.by_case(self.train)
 
     def domains_of(self, batch: Batch) -> Tensor:
         """(B,) int64 domains of a batch of these cases."""
         return _numbers_of(batch, self._numbers)
+
+
+def _usable(given: Dataset, data: Dataset) -> Dataset:
+    """The training cases of a given cohort, without subjects that are validated or tested on in ``data``.
+
+    Raises DataError for images of another kind than those of ``data``.
+    """
+    ours, theirs = ((d.task.dims, len(d.task.channels)) for d in (data, given))
+    if ours != theirs:
+        raise DataError(
+            f"the cohort 'overlap' has {theirs[0]}-D images of {theirs[1]} channel(s), the data have "
+            f"{ours[0]}-D images of {ours[1]}",
+            "unlearn on the same kind of image",
+        )
+    held_out = {case.subject for case in data.cases if case.split != "train"}
+    train = given.where(split="train")
+    return train.where(id=[case.id for case in train.cases if case.subject not in held_out])
 
 
 def shared_range(main: TrainingCohort) -> tuple[float, float]:
@@ -100,12 +119,10 @@ def shared_range(main: TrainingCohort) -> tuple[float, float]:
     return low, high
 
 
-def _inside(main: TrainingCohort, limits: tuple[float, float] | None, ends: bool) -> list[str]:
+def _inside(main: TrainingCohort, low: float, high: float, ends: bool) -> list[str]:
     """Training cases between the limits; a range from the training labels includes its ends, for they are cases."""
-    assert limits is not None
-    low, high = limits
     labels = zip(main.train.cases, main.labels(), strict=True)
-    return [case.id for case, label in labels if low < label < high or (ends and label in limits)]
+    return [case.id for case, label in labels if low < label < high or (ends and label in (low, high))]
 
 
 def _numbers_of(batch: Batch, numbers: Mapping[str, int]) -> Tensor:

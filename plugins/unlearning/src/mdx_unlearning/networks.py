@@ -88,5 +88,6 @@ class Regressor(nn.Module):
         self.register_buffer("scale", torch.ones(()))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B,) predicted labels."""
-        return self.mean + self.scale * self.layers(features)[:, 0].float()
+        """(B,) predicted labels, in float32 under autocast too: bf16 would round an age to half a year."""
+        with torch.autocast("cuda" if features.is_cuda else "cpu", enabled=False):
+            return self.mean + self.scale * self.layers(features.float())[:, 0]

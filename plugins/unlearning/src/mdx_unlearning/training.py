@@ -20,6 +20,7 @@ from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.layers import DomainHead
 from mdx_adversarial.probe import probe_accuracy
 from mdx_adversarial.samplers import AllDomains
+from mdx_adversarial.updates import binary_domain_loss, double_softmax
 from mdx_unlearning.cohort import TrainingCohort
 from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.networks import HIDDEN, Regressor, VGGEncoder
@@ -27,6 +28,8 @@ from mdx_unlearning.networks import HIDDEN, Regressor, VGGEncoder
 if TYPE_CHECKING:
     from mdx.runs.run import Run
     from mdx.runs.stages import Epoch
+
+DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
 
 
 def predictor(data: Dataset, config: UnlearningConfig) -> Model:
@@ -97,7 +100,7 @@ def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: UnlearningC
             features = model.encoder(batch.image)
             main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
             seen = features if config.stage1_domain_grad == "joint" else features.detach()
-            domain = F.cross_entropy(model.head(seen), domains)
+            domain = DOMAIN_LOSSES[config.domain_loss](model.head(seen), domains)
             run.step(optimizer, main + config.alpha * domain, log={"main": main, "domain": domain})
         validate(epoch, model, cohort, run, config)
 
@@ -106,8 +109,8 @@ def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
     """The settings, besides data and networks, that stage 1 depends on."""
     c = config
     return (
-        c.nuisance, c.nuisance_bins, c.alpha, c.stage1_domain_grad, c.oversampling, c.batch_size, c.steps, c.lr,
-        c.label_scale, c.probe_every,
+        c.nuisance, c.nuisance_bins, c.alpha, c.domain_loss, c.stage1_domain_grad, c.oversampling, c.batch_size,
+        c.steps, c.lr, c.label_scale, c.probe_every,
     )  # fmt: skip
 
 
@@ -129,10 +132,11 @@ def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
 
 
 def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
-    """Log ``val/main`` (L_p), ``val/absolute_error`` and, every ``probe_every`` epochs, a fresh site probe's accuracy.
+    """Log ``val/main`` (L_p), ``val/absolute_error`` and, every ``probe_every`` epochs, a fresh probe's accuracy.
 
     L_p alone cannot show whether anything is unlearnt, and neither can the head that is trained along. The probe is
-    trained on training features and scored on validation features. Leaves the networks in eval mode.
+    trained on training features and scored on validation features, both of the domains that have validation cases; it
+    is called by the nuisance, ``val/site_probe``. Leaves the networks in eval mode.
     """
     if not len(cohort.val):
         return
@@ -143,14 +147,15 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
     loss = sum_of_domain_means(errors, domains, len(cohort.domains))
     absolute = errors.sqrt().mean() * model.regressor.scale
     epoch.log(val={"main": loss, "absolute_error": absolute})
-    if config.probe_every and (epoch.index + 1) % config.probe_every == 0 and len(cohort.domains) > 1:
+    if config.probe_every and (epoch.index + 1) % config.probe_every == 0 and len(domains.unique()) > 1:
         seen, _, known = encode_cases(model, cohort, cohort.train, config)
-        names = cohort.domains.names
+        both, names = torch.isin(known, domains), cohort.domains.names
         accuracy, chance = probe_accuracy(
-            seen.cpu().numpy(), [names[i] for i in known], features.cpu().numpy(), [names[i] for i in domains],
-            seed=epoch.index,
+            seen[both].cpu().numpy(), [names[i] for i in known[both]],
+            features.cpu().numpy(), [names[i] for i in domains], seed=epoch.index,
         )  # fmt: skip
-        epoch.log(val={"site_probe": accuracy, "site_probe_chance": chance})
+        probe = f"{cohort.domains.column}_probe"
+        epoch.log(val={probe: accuracy, f"{probe}_chance": chance})
 
 
 @torch.no_grad()
