@@ -8,7 +8,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +35,18 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     if before is None:
         del os.environ["MDX_CACHE"]
+
+
+@pytest.fixture
+def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run a command line in this process: (exit code, everything it printed)."""
+
+    def call(*argv: str | Path) -> tuple[int, str]:
+        from mdx.cli.app import run_cli
+
+        capsys.readouterr()
+        code = run_cli([str(a) for a in argv])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,16 +28,3 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     assert code == 0
     (run,) = (folder / "runs").iterdir()
     return table, run
-
-
-@pytest.fixture
-def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Run a command line in this process: (exit code, everything it printed)."""
-
-    def call(*argv: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        code = run_cli([str(a) for a in argv])
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return call

@@ -84,6 +84,12 @@ def test_bfloat16_on_a_cpu_trains_and_predicts(ages: Path, tmp_path: Path, mdx: 
 
 def test_other_cases_to_unlearn_on_are_another_run(ages: Path, tmp_path: Path, mdx: Call) -> None:
     header, *rows = ages.read_text().splitlines()
+    # a target that the other table does not have
+    rng = np.random.default_rng(1)
+    for i in range(3):
+        write_scan(ages.parent / "images" / f"C{i}.nii.gz", rng.normal(100, 30, (12, 11, 6)).astype(np.float32))
+    target = [f"images/C{i}.nii.gz,60.5,C{i},C" for i in range(3)]
+    ages.write_text("\n".join([header, *rows, *target]) + "\n")
     for name, chosen in {"few": rows[:8] + rows[-8:], "many": rows}.items():
         given = [row.replace(f",{row.split(',')[2]},", f",other{i},") for i, row in enumerate(chosen)]
         (ages.parent / f"{name}.csv").write_text("\n".join([f"{header},split", *(f"{r},train" for r in given)]) + "\n")
@@ -91,7 +97,8 @@ def test_other_cases_to_unlearn_on_are_another_run(ages: Path, tmp_path: Path, m
     for name in ("few", "many"):
         code, printed = mdx(
             "run", "unlearning", "--variant", "unlearning_on_overlap", "--baselines", "none", "--data", f"csv:{ages}",
-            "--data", f"overlap=csv:{ages.parent}/{name}.csv", *SMALL, "--device", "cpu", "--out", runs,
+            "--data", f"overlap=csv:{ages.parent}/{name}.csv", *SMALL, "source=A,B", "target=C",
+            "--device", "cpu", "--out", runs,
         )  # fmt: skip
         assert code == 0, printed
     said = {(run / "notes.json").read_text() for run in runs.iterdir()}

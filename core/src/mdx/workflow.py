@@ -124,7 +124,9 @@ def _carry_out(
 def open_data(plan: Plan) -> Dataset:
     """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
     data = open_dataset(plan.data, plan.settings.data)
-    data.cohorts.update({name: open_dataset(uri, plan.settings.data) for name, uri in plan.cohorts.items()})
+    # the sites of another table need not be those that are named as source and target here
+    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": ()})
+    data.cohorts.update({name: open_dataset(uri, elsewhere) for name, uri in plan.cohorts.items()})
     capabilities = plan.manifest.capabilities
     if capabilities and capabilities.task != data.task.kind:
         raise DataError(
@@ -133,7 +135,7 @@ def open_data(plan: Plan) -> Dataset:
             f"without a point, are classes; other numbers are values), or choose a plugin for {data.task.kind}",
         )
     for name, part in {"": data, **data.cohorts}.items():
-        report = check(part, plan.settings.data)
+        report = check(part, elsewhere if name else plan.settings.data)
         try:
             report.raise_if_bad()
         except DataError as error:

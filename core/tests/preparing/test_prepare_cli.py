@@ -14,8 +14,6 @@ import SimpleITK as sitk
 from known_head import Head
 from PIL import Image
 
-from mdx.cli.app import run_cli
-
 SIMPLE = ("--steps", "intensity", "--spacing", "own")
 Table = Callable[[Sequence[Mapping[str, object]]], Path]
 
@@ -31,17 +29,6 @@ def table(tmp_path: Path) -> Table:
         return path
 
     return write
-
-
-@pytest.fixture
-def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    def call(*argv: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        code = run_cli([str(a) for a in argv])
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return call
 
 
 def record_of(out: Path, name: str) -> dict:

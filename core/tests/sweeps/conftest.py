@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-
-from mdx.cli.app import run_cli
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -33,16 +30,3 @@ def ages(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(f"{site}{i}.nii.gz,{site}{i},{site},{age}")
     (folder / "ages.csv").write_text("\n".join(lines) + "\n")
     return folder / "ages.csv"
-
-
-@pytest.fixture
-def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Run a command line in this process: (exit code, everything it printed)."""
-
-    def call(*argv: str | Path) -> tuple[int, str]:
-        capsys.readouterr()
-        code = run_cli([str(a) for a in argv])
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return call

@@ -78,19 +78,21 @@ class L2I(Adapter[L2IConfig]):
 
     def target_losses(self, model: Model, images: Tensor, labels: Tensor) -> Losses:
         """L_cen of one target image of each class."""
+        cen = self._cen(model.encoder(images), labels, model.centers())
+        return {"cen": cen, "total": self.config.lambda_cen * cen}
+
+    def _cen(self, features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
         c = self.config
-        centers = model.centers()
-        cen = center_loss(model.encoder(images), labels, centers, c.radius, c.margin)
-        if c.cen_reduction == "sum":
-            cen = cen * len(centers)  # of the mean, so that parts of the batch still add up
-        return {"cen": cen, "total": c.lambda_cen * cen}
+        cen = center_loss(features, labels, centers, c.radius, c.margin)
+        # the sum is so many times the mean, so that parts of a batch still add up
+        return cen * len(centers) if c.cen_reduction == "sum" else cen
 
     def validation_losses(self, model: Model, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The same terms as means over validation cases."""
+        """The same terms over validation cases, weighed as in training."""
         c = self.config
         cls = F.cross_entropy(model.classifier(features).float(), labels)
         latent = latent_loss(features, labels, model.centers(), c.radius)
-        cen = center_loss(features, labels, model.centers(), c.radius, c.margin)
+        cen = self._cen(features, labels, model.centers())
         geometry = c.lambda_cen * cen + c.lambda_latent * latent
         return {"latent": latent, "cen": cen, "cen+latent": geometry, "total": cls + geometry}
 
