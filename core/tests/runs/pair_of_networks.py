@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from made_up import MadeUp, MadeUpConfig, dataset
-from process_pairs import fabric_of, leave
+from process_pairs import Watch, fabric_of, leave
 from torch import nn
 
 from mdx.interfaces.model import Model
@@ -40,3 +40,13 @@ def work(rank: int, port: int, folder: str) -> None:
             x = batch.image.mean(dim=(2, 3)) * run.model.bare.scale
             run.step(optimizer, run.model.encoder(x).square().mean())
     leave(run, rank, folder, seen=seen)
+
+
+def disagree(rank: int, port: int, folder: str) -> None:
+    """The first process sees every epoch get better, the second every epoch get worse."""
+    method = TwoNetworks(MadeUpConfig())
+    run = Run(Path(folder), method, method.build(None), seed=1, fabric=fabric_of(rank, port))
+    watch = Watch(run, "val/error")
+    for epoch in run.epochs("one", 4, monitor="val/error", patience=1):
+        epoch.log(val={"error": epoch.index if rank else -epoch.index})
+    leave(run, rank, folder, monitored=watch.seen)

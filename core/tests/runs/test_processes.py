@@ -22,3 +22,9 @@ def test_two_processes_agree_on_every_weight_and_see_different_cases(tmp_path: P
     torch.manual_seed(0)
     made = pair_of_networks.TwoNetworks(made_up.MadeUpConfig()).build(None)
     assert torch.equal(unused, made.unused.weight), "a network that no loss used must not decay"
+
+
+@pytest.mark.slow
+def test_the_first_process_decides_which_epoch_is_best_and_when_to_stop(tmp_path: Path) -> None:
+    first, second = two_processes(pair_of_networks.disagree, tmp_path)
+    assert first["monitored"] == second["monitored"] == [0.0, -1.0, -2.0, -3.0]

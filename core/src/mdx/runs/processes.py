@@ -57,6 +57,15 @@ def broadcast_buffers(model: nn.Module, world: int) -> None:
             distributed.broadcast(tensor, src=0)
 
 
+def of_the_first(value: float, world: int, device: torch.device) -> float:
+    """The first process's number: what is decided by it must not hang on a last digit that differs."""
+    if world == 1:
+        return value
+    number = torch.tensor(value, dtype=torch.float64, device=device)
+    distributed.broadcast(number, src=0)
+    return float(number)
+
+
 def barrier(world: int) -> None:
     """Wait for the others."""
     if world > 1:

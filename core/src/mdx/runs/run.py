@@ -308,6 +308,9 @@ class Run:
         self._raise_if_diverged()
         processes.broadcast_buffers(self.model, self.world)
         epoch.metrics = {**self._means.take(), **epoch.metrics}
+        if watch.name in epoch.metrics:
+            watched = epoch.metrics[watch.name]
+            epoch.metrics[watch.name] = processes.of_the_first(watched, self.world, self.device)
         better = watch.update(epoch)
         finished = epoch.stopped or watch.exhausted
         record = {
