@@ -119,7 +119,7 @@ def evaluate_run(
         data, name = open_dataset(facts["data"], settings.data), "own-test-cases"
     else:
         # sites of another table need not be those of the run
-        elsewhere = settings.data.model_copy(update={"source": (), "target": ()})
+        elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None})
         data, name = open_dataset(uri, elsewhere), case_name(Path(uri.partition(":")[2] or uri))
     if data.task.classes != loaded.task.classes:
         raise DataError(f"the classes are {data.task.classes}, the run knows {loaded.task.classes}", "use equal labels")

@@ -125,7 +125,7 @@ def open_data(plan: Plan) -> Dataset:
     """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
     data = open_dataset(plan.data, plan.settings.data)
     # the sites of another table need not be those that are named as source and target here
-    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": ()})
+    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": (), "reference": None})
     data.cohorts.update({name: open_dataset(uri, elsewhere) for name, uri in plan.cohorts.items()})
     capabilities = plan.manifest.capabilities
     if capabilities and capabilities.task != data.task.kind:
