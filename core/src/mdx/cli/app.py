@@ -108,10 +108,27 @@ def spread_assignments(argv: list[str]) -> list[str]:
 
 
 def _unexpected(error: Exception) -> int:
+    from mdx.cli.blame import plugin_at_fault
+
     if type(error).__name__ == "OutOfMemoryError":
         return _fail("error: the GPU is out of memory\n  -> use a smaller batch or crop, or --precision bf16-mixed", 6)
     if isinstance(error, OSError) and error.errno in (27, 28):  # file size limit, no space left
         return _fail(f"error: {error}\n  -> free disk space; what was finished before is kept", 6)
+    if isinstance(error, ImportError) and (error.name or "mdx").partition(".")[0] not in ("mdx", "__main__"):
+        return _fail(
+            f"error: {error.name} cannot be imported: {error}\n"
+            "  -> reinstall the package that brings it; 'mdx doctor' looks at all of them",
+            5,
+        )
+    blamed = plugin_at_fault(error)
+    if blamed is not None:
+        plugin, line = blamed
+        return _fail(
+            f"error: the plugin '{plugin.name}' ({plugin.distribution} {plugin.version}) failed in {line}: "
+            f"{type(error).__name__}: {error}\n"
+            "  -> report it to the plugin's authors; MDX_DEBUG=1 shows the traceback (a run has it in its log.txt)",
+            5,
+        )
     return _fail(
         f"error: a bug in mdx: {type(error).__name__}: {error}\n"
         "  -> set MDX_DEBUG=1 for the traceback (a run has it in its log.txt) and report it",

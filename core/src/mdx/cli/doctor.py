@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from pathlib import Path
+import tempfile
 from typing import NamedTuple
 
 import typer
+
+from mdx.cli.imports import Tried, try_imports
 
 
 class Finding(NamedTuple):
@@ -33,36 +36,63 @@ def doctor_command(
 
 
 def examine() -> list[Finding]:
-    """Every finding; a check that itself fails is a finding too."""
-    from mdx.cache import cache_dir
-    from mdx.errors import MdxError
+    """Every finding. What is diagnosed is imported in a child process; a check that itself fails is a finding too."""
     from mdx.plugins.discovery import discover
-    from mdx.plugins.manager import installed_hooks
     from mdx.runs.provenance import versions
 
-    findings = [Finding(name, found != "missing", found) for name, found in versions().items()]
-    findings.append(_accelerator())
+    plugins = discover()
+    libraries = [*versions(), *(name for name in _needed() if name not in versions())]
+    libraries.remove("python")
+    whole = [f"plugin:{name}" for name, plugin in plugins.items() if plugin.error is None]
+    tried = {t.target: t for t in try_imports([*(f"library:{n}" for n in libraries), "accelerator", *whole])}
+    findings = [Finding("python", True, versions()["python"])]
+    findings += [Finding(name, tried[f"library:{name}"].fine, tried[f"library:{name}"].detail) for name in libraries]
+    findings.append(Finding("accelerator", tried["accelerator"].fine, tried["accelerator"].detail))
+    findings += _cache_and_disk()
+    for name, plugin in plugins.items():
+        found = tried.get(f"plugin:{name}", Tried(name, False, str(plugin.error)))
+        findings.append(Finding(f"plugin {name}", found.fine, found.detail))
+        findings += [Finding(*check) for check in found.checks]
+    return findings + [Finding("plugins", False, sentence) for sentence in _clashes()]
+
+
+def _needed() -> list[str]:
+    """The distributions that mdx-core asks for on every machine."""
+    from importlib.metadata import requires
+
+    lines = [line for line in requires("mdx-core") or () if "extra ==" not in line]
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines]
+
+
+def _cache_and_disk() -> list[Finding]:
+    from mdx.cache import cache_dir
+    from mdx.errors import MdxError
+
     try:
         folder = cache_dir()
-        findings.append(Finding("cache", True, str(folder)))
     except MdxError as error:
-        folder = Path()
-        findings.append(Finding("cache", False, str(error)))
+        return [Finding("cache", False, str(error))]
     free = shutil.disk_usage(folder).free / 1e9
-    findings.append(Finding("disk", free > 5, f"{free:.0f} GB free beside the cache"))
-    for plugin in discover().values():
-        fine = plugin.error is None
-        findings.append(Finding(f"plugin {plugin.name}", fine, plugin.version if fine else str(plugin.error)))
-    hooks = installed_hooks(lambda text: findings.append(Finding("hooks", False, text)))
-    for group in hooks.call("mdx_doctor"):
-        findings.extend(Finding(*entry) for entry in group)
-    return findings
+    disk = Finding("disk", free > 5, f"{free:.0f} GB free beside the cache")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return [Finding("cache", True, str(folder)), disk]
+    except OSError as error:
+        return [Finding("cache", False, f"{folder} cannot be written to ({error.strerror})"), disk]
 
 
-def _accelerator() -> Finding:
-    import torch
+def _clashes() -> list[str]:
+    """A sentence for each name that plugins provide more than once, or that mdx itself has."""
+    from mdx.data.layouts import BUILT_IN
+    from mdx.plugins.discovery import claims_of, several_bring
+    from mdx.plugins.manifest import PROVIDES
 
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        return Finding("accelerator", True, f"{torch.cuda.get_device_name()}, {memory:.0f} GiB")
-    return Finding("accelerator", True, f"none, {torch.get_num_threads()} threads on the CPU")
+    sentences = []
+    for group in PROVIDES:
+        for name, claims in claims_of(group).items():
+            brought = [plugin for _, plugin in claims]
+            if len(brought) > 1:
+                sentences.append(str(several_bring(f"[provides.{group}] {name}", brought)))
+            elif group == "layouts" and name in BUILT_IN:
+                sentences.append(f"the layout '{name}' of {brought[0].distribution} is not used: mdx has its own")
+    return sentences

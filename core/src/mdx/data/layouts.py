@@ -6,15 +6,16 @@ scheme of an address: ``mdx run fda --data cc359:/data/CC359``.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote
 
-from mdx.errors import DataError, UsageError, nearest
+from mdx.errors import DataError, PluginError, UsageError, nearest
 from mdx.interfaces.dataset import Case
 
 ONE_SITE = "site1"
@@ -62,32 +63,41 @@ class Layout(Protocol):
 
 
 def layouts() -> Mapping[str, Callable[[], Layout]]:
-    """Name -> function that imports and makes the reader: the built-in ones and those of working plugins."""
-    from mdx.plugins.activation import load
-    from mdx.plugins.discovery import discover
+    """Name -> function that imports and makes the reader: those of working plugins and the built-in ones.
+
+    A plugin cannot replace a built-in one.
+    """
+    from mdx.plugins.discovery import provided
 
     def own(target: str) -> Layout:
         module, _, attribute = target.partition(":")
         return getattr(import_module(module), attribute)()
 
-    found: dict[str, Callable[[], Layout]] = {k: lambda target=v: own(target) for k, v in BUILT_IN.items()}
-    for plugin in discover().values():
-        provided: Mapping[str, Any] = plugin.manifest.provides.get("layouts", {}) if plugin.manifest else {}
-        for name, target in provided.items():
-            found[name] = lambda target=target, plugin=plugin: load(target, plugin)()
-    return found
+    of_plugins = {name: lambda make=make: make()() for name, make in provided("layouts").items()}
+    return {**of_plugins, **{name: lambda target=target: own(target) for name, target in BUILT_IN.items()}}
 
 
 def recognise(folder: Path) -> str:
     """The name of the layout that ``folder`` is in: a published one, else ``bids``, else ``folder``.
 
-    Raises UsageError where several claim it.
+    A reader of a plugin that fails is named and left out. Raises UsageError where several claim it.
     """
     known = layouts()
-    claimed = [name for name in known if name not in ("folder", "bids") and known[name]().recognises(folder)]
+    claimed = [name for name in known if name not in ("folder", "bids") and _recognises(name, known[name], folder)]
     if len(claimed) > 1:
         raise UsageError(f"is in the layout of {' and of '.join(claimed)}", "choose one with --layout", folder)
     return claimed[0] if claimed else "bids" if known["bids"]().recognises(folder) else "folder"
+
+
+def _recognises(name: str, make: Callable[[], Layout], folder: Path) -> bool:
+    if name in BUILT_IN:
+        return make().recognises(folder)
+    try:
+        return bool(make().recognises(folder))
+    except (Exception, SystemExit) as error:  # somebody else's reader, asked about a folder that need not be its own
+        what = error if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+        sys.stderr.write(f"warning: the layout '{name}' of a plugin cannot be asked and is left out: {what}\n")
+        return False
 
 
 def read_layout(name: str, folder: Path, options: Mapping[str, str]) -> InitResult:

@@ -31,13 +31,13 @@ def open_dataset(uri: str, config: DataConfig) -> Dataset:
     if uri.lower().endswith(TABLES) and (not named or Path(uri).exists()):
         return open_table(uri, config)
     from mdx.data.layouts import layouts
-    from mdx.plugins.discovery import dataset_providers
+    from mdx.plugins.discovery import provided
     from mdx.plugins.manager import installed_hooks
 
     folders = layouts()
     if colon and scheme in folders:
         return open_folder(scheme, rest, config)
-    providers = dataset_providers()
+    providers = provided("datasets")
     if not colon or scheme not in providers:
         hooks = installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
         opened = hooks.call("mdx_open_dataset", scheme=scheme, rest=rest, config=config)

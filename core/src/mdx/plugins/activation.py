@@ -23,7 +23,7 @@ def load(target: str, plugin: Plugin) -> Any:
     try:
         found = import_module(module)
         return getattr(found, attribute) if attribute else found
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module that ends the process is as broken as one that raises
         if os.environ.get("MDX_DEBUG"):
             raise
         raise PluginError(

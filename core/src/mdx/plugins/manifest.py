@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import PluginError
-from mdx.plugins.published import Faults, PublishedTable, TableReader
+from mdx.plugins.published import PublishedTable, TableReader
+from mdx.plugins.shapes import Faults
 
 API = 1
 """The version of the plugin interface that this core speaks."""
@@ -20,6 +21,26 @@ API = 1
 TARGET_LABELS = ("never", "val", "train")
 UNSEEN_SITES = ("yes", "no", "calibrate")
 PROVIDES = ("datasets", "layouts", "models", "evaluators", "optimizers")
+MANIFEST = {
+    "name": "a text", "summary": "a text", "adapter": "a text", "config": "a text", "hooks": "a list of texts",
+    "default_variant": "a text", "baselines": "a list of texts", "cpu_preset": "a text", "paper": "a table",
+    "capabilities": "a table", "presets": "a table", "variants": "a table", "tables": "a table",
+    "provides": "a table of tables",
+}  # fmt: skip
+PAPER = {
+    "title": "a text", "authors": "a list of texts", "year": "a text or a number", "venue": "a text", "doi": "a text",
+    "code": "a text",
+}  # fmt: skip
+CAPABILITIES = {
+    "task": "a text", "modalities": "a list of texts", "dims": "a list of numbers", "trains": "true or false",
+    "unseen_sites": "a text", "target_labels": "a text", "own_network": "true or false",
+}  # fmt: skip
+VARIANT = {
+    "summary": "a text", "adapter": "a text", "config": "a text", "target_labels": "a text", "set": "a table",
+    "own_network": "true or false",
+}  # fmt: skip
+PRESET = {"summary": "a text", "data": "a text", "set": "a table"}
+LARGEST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -95,17 +116,16 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest:
     """The manifest at ``path``. Raises PluginError that names every fault of the file."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise PluginError("the manifest is missing", "reinstall the plugin; its package must carry mdx.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = tomllib.loads(_text(path))
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, numbers or nesting beyond any use
         raise PluginError(f"the manifest is not valid TOML: {error}", "correct mdx.toml or reinstall") from error
     api = raw.pop("api", None)
+    if isinstance(api, bool) or not isinstance(api, int):
+        raise PluginError(f"the manifest has api = {api!r}, which must be a whole number", f"write api = {API}")
     if api != API:
-        newer = isinstance(api, int) and api > API
         raise PluginError(
             f"the plugin is made for plugin interface {api}, this mdx speaks {API}",
-            "upgrade mdx-core" if newer else "upgrade the plugin",
+            "upgrade mdx-core" if api > API else "upgrade the plugin",
         )
     reader = _Reader()
     manifest = reader.manifest(raw, path.parent)
@@ -114,30 +134,41 @@ def read_manifest(path: Path) -> Manifest:
     return manifest
 
 
+def _text(path: Path) -> str:
+    try:
+        if not path.exists():
+            raise PluginError("the manifest is missing", "reinstall the plugin; its package must carry mdx.toml")
+        if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+            kind = f"has {path.stat().st_size} bytes" if path.is_file() else "is no regular file"
+            raise PluginError(f"mdx.toml {kind}", "reinstall the plugin")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise PluginError(f"mdx.toml cannot be read ({error.strerror})", "reinstall the plugin") from error
+
+
 class _Reader(Faults):
     """Turns tables of the file into dataclasses and collects what is wrong with them."""
 
     def manifest(self, raw: dict[str, Any], folder: Path) -> Manifest:
-        known = set(Manifest.__dataclass_fields__) - {"folder"}
-        self.unknown("mdx.toml", raw, known)
-        for key in ("name", "summary"):
-            if not isinstance(raw.get(key), str):
-                self.faults.append(f"'{key}' must be a text")
-        variants = {k: self.variant(k, v) for k, v in raw.get("variants", {}).items()}
+        raw = self.shaped("mdx.toml", raw, MANIFEST)
+        self.faults.extend(f"'{key}' must be a text" for key in ("name", "summary") if key not in raw)
+        variants = {k: self.variant(k, v) for k, v in self.entries("[variants]", raw.get("variants", {}))}
+        presets = {k: self.preset(k, v) for k, v in self.entries("[presets]", raw.get("presets", {}))}
         for name in [raw.get("default_variant"), *raw.get("baselines", [])]:
             if name is not None and name not in variants:
                 self.faults.append(f"'{name}' is named as default or baseline but is no variant")
-        if raw.get("cpu_preset") is not None and raw["cpu_preset"] not in raw.get("presets", {}):
+        if raw.get("cpu_preset") is not None and raw["cpu_preset"] not in presets:
             self.faults.append(f"cpu_preset '{raw['cpu_preset']}' is no preset")
-        for group in raw.get("provides", {}):
-            if group not in PROVIDES:
-                self.faults.append(f"[provides.{group}] is not one of {', '.join(PROVIDES)}")
-        tables = TableReader(self.faults)
+        for group, provided in raw.get("provides", {}).items():
+            self.allowed(f"[provides.{group}]", group, PROVIDES)
+            self.shaped(f"[provides.{group}]", provided, dict.fromkeys(provided, "a text"))
         if raw.get("adapter") and not (raw.get("config") and raw.get("capabilities")):
             self.faults.append("an adapter needs 'config' and [capabilities]")
+        tables = TableReader(self.faults)
+        found = {k: tables.table(k, v, variants, presets) for k, v in raw.get("tables", {}).items()}
         return Manifest(
-            name=str(raw.get("name")),
-            summary=str(raw.get("summary")),
+            name=raw.get("name", ""),
+            summary=raw.get("summary", ""),
             folder=folder,
             adapter=raw.get("adapter"),
             config=raw.get("config"),
@@ -145,26 +176,26 @@ class _Reader(Faults):
             default_variant=raw.get("default_variant"),
             baselines=tuple(raw.get("baselines", ())),
             cpu_preset=raw.get("cpu_preset"),
-            paper=raw.get("paper", {}),
+            paper=self.shaped("[paper]", raw.get("paper", {}), PAPER),
             capabilities=self.capabilities(raw["capabilities"]) if "capabilities" in raw else None,
-            presets={k: self.preset(k, v) for k, v in raw.get("presets", {}).items()},
+            presets=presets,
             variants=variants,
-            tables={k: tables.table(k, v, variants, raw.get("presets", {})) for k, v in raw.get("tables", {}).items()},
+            tables=found,
             provides=raw.get("provides", {}),
         )
 
     def capabilities(self, raw: dict[str, Any]) -> Capabilities:
-        self.unknown("[capabilities]", raw, set(Capabilities.__dataclass_fields__))
+        raw = self.shaped("[capabilities]", raw, CAPABILITIES)
         self.allowed("target_labels", raw.get("target_labels", "never"), TARGET_LABELS)
         self.allowed("unseen_sites", raw.get("unseen_sites", "yes"), UNSEEN_SITES)
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         if "task" not in values:
             self.faults.append("[capabilities] needs 'task'")
             values["task"] = ""
-        return Capabilities(**{k: v for k, v in values.items() if k in Capabilities.__dataclass_fields__})
+        return Capabilities(**values)
 
     def variant(self, name: str, raw: dict[str, Any]) -> Variant:
-        self.unknown(f"[variants.{name}]", raw, {"summary", "adapter", "config", "target_labels", "set", "own_network"})
+        raw = self.shaped(f"[variants.{name}]", raw, VARIANT)
         if "target_labels" in raw:
             self.allowed(f"variants.{name}.target_labels", raw["target_labels"], TARGET_LABELS)
         return Variant(
@@ -173,9 +204,5 @@ class _Reader(Faults):
         )  # fmt: skip
 
     def preset(self, name: str, raw: dict[str, Any]) -> Preset:
-        self.unknown(f"[presets.{name}]", raw, {"summary", "data", "set"})
+        raw = self.shaped(f"[presets.{name}]", raw, PRESET)
         return Preset(name, raw.get("summary", ""), raw.get("data"), raw.get("set", {}))
-
-    def allowed(self, name: str, value: object, options: tuple[str, ...]) -> None:
-        if value not in options:
-            self.faults.append(f"{name} is '{value}', not one of {', '.join(options)}")

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mdx.plugins.shapes import Faults
+
 
 @dataclass(frozen=True)
 class PublishedMetric:
@@ -64,35 +66,25 @@ class PublishedTable:
     claims: Mapping[str, Claim] = field(default_factory=dict)
 
 
-class Faults:
-    """What is wrong with a manifest, gathered while it is read."""
-
-    def __init__(self, faults: list[str] | None = None) -> None:
-        self.faults = [] if faults is None else faults
-
-    def unknown(self, where: str, raw: Mapping[str, Any], known: set[str]) -> None:
-        """Every key that is not known is a fault."""
-        self.faults.extend(f"{where} has an unknown key '{key}'" for key in raw if key not in known)
-
-    def entries(self, where: str, raw: object) -> list[tuple[str, dict[str, Any]]]:
-        """The entries of a table whose values are tables; the others are faults."""
-        if not isinstance(raw, dict):
-            self.faults.append(f"{where} must be a table")
-            return []
-        self.faults.extend(f"{where} {k} must be a table" for k, v in raw.items() if not isinstance(v, dict))
-        return [(k, v) for k, v in raw.items() if isinstance(v, dict)]
+TABLE = {
+    "file": "a text", "data": "a text", "preset": "a text", "set": "a table", "metrics": "a table", "keys": "a table",
+    "claims": "a table",
+}  # fmt: skip
+METRIC = {"metric": "a text", "group": "a text", "scale": "a number"}
+KEY = {"variant": "a text", "set": "a table", "data": "a text", "group": "a text", "published_only": "a text"}
+CLAIM = {
+    "order": "a list of texts or numbers", "metric": "a text", "column": "a text", "where": "a table",
+}  # fmt: skip
 
 
 class TableReader(Faults):
     """Turns a table of the manifest into a ``PublishedTable`` and collects what is wrong with it."""
 
-    def table(
-        self, name: str, raw: dict[str, Any], variants: Collection[str], presets: Collection[str]
-    ) -> PublishedTable:
+    def table(self, name: str, raw: object, variants: Collection[str], presets: Collection[str]) -> PublishedTable:
         """``[tables.NAME]``; ``variants`` and ``presets`` are what its entries may name."""
         where = f"[tables.{name}]"
-        self.unknown(where, raw, {"file", "data", "preset", "set", "metrics", "keys", "claims"})
-        if not isinstance(raw.get("file"), str):
+        raw = self.shaped(where, raw, TABLE)
+        if "file" not in raw:
             self.faults.append(f"{where} needs 'file', the CSV of the published numbers")
         if raw.get("preset") is not None and raw["preset"] not in presets:
             self.faults.append(f"{where} names the preset '{raw['preset']}', which is none")
@@ -110,14 +102,14 @@ class TableReader(Faults):
         )
 
     def _metric(self, where: str, raw: dict[str, Any]) -> PublishedMetric:
-        self.unknown(where, raw, set(PublishedMetric.__dataclass_fields__))
+        raw = self.shaped(where, raw, METRIC)
         if "metric" not in raw:
             self.faults.append(f"{where} needs 'metric', its name in summary.json")
         self._group(where, raw.get("group", "all"))
         return PublishedMetric(raw.get("metric", ""), raw.get("group", "all"), raw.get("scale", 1.0))
 
     def _key(self, where: str, raw: dict[str, Any], variants: Collection[str]) -> TableKey:
-        self.unknown(where, raw, {"variant", "set", "data", "group", "published_only"})
+        raw = self.shaped(where, raw, KEY)
         if raw.get("variant") is not None and raw["variant"] not in variants:
             self.faults.append(f"{where} names the variant '{raw['variant']}', which is none")
         self._group(where, raw.get("group", "all"))
@@ -134,7 +126,7 @@ class TableReader(Faults):
         metrics: Mapping[str, Any],
     ) -> Claim:  # fmt: skip
         where = f"[tables.{table}.claims] '{text}'"
-        self.unknown(where, raw, set(Claim.__dataclass_fields__))
+        raw = self.shaped(where, raw, CLAIM)
         column = raw.get("column") or next(iter(keys), None)
         order = tuple(map(str, raw.get("order", ())))
         places = {k: str(v) for k, v in raw.get("where", {}).items()}
