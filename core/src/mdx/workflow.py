@@ -166,10 +166,15 @@ def identity(plan: Plan, data: Dataset) -> str:
 
 
 def hide(data: Dataset, target_labels: str) -> Dataset:
-    """``data`` as ``fit`` may see it: test labels never, target labels as far as the method has declared."""
+    """``data`` as ``build`` and ``fit`` may see it: test labels never, target labels as far as the method has declared.
+
+    The same holds for each of its cohorts.
+    """
     hidden = data.without_labels(split="test").without_labels(role="unlabelled")
     splits = {"never": ["train", "val"], "val": ["train"], "train": []}[target_labels]
-    return hidden.without_labels(role="target", split=splits) if splits else hidden
+    hidden = hidden.without_labels(role="target", split=splits) if splits else hidden
+    hidden.cohorts = {name: hide(part, target_labels) for name, part in data.cohorts.items()}
+    return hidden
 
 
 def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run]) -> None:
@@ -211,12 +216,12 @@ def _fit(
     adapter = adapter_type(settings.method)
     adapter.own_network = kept(directory)
     torch.manual_seed(plan.seed)  # initial weights
-    model = adapter.build(data)
+    visible = hide(data, plan.target_labels)
+    model = adapter.build(visible)
 
     def evaluate(part: Dataset) -> list[dict[str, Any]]:
-        seen = data.where(id=[c.id for c in part.cases])
-        live = LoadedRun(directory, plan.plugin, settings, data.task, adapter, model)
-        return score_cases(seen, evaluators, live.predict)[0]
+        live = LoadedRun(directory, plan.plugin, settings, part.task, adapter, model)
+        return score_cases(part.revealed(), evaluators, live.predict)[0]
 
     # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
     preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in ROLES}
@@ -230,7 +235,7 @@ def _fit(
     folders.set_status(directory, "running")
     try:
         with run.autocast():
-            adapter.fit(hide(data, plan.target_labels), model, run)
+            adapter.fit(visible, model, run)
         run.finish()
     finally:
         run.close()

@@ -82,3 +82,48 @@ def test_a_twin_is_the_same_subject_at_another_site(data: Dataset) -> None:
     assert twin is not None
     assert twin.id == "b"
     assert cohort.twin(first, "C") is None
+
+
+def test_a_hidden_label_does_not_stand_in_the_row(data: Dataset) -> None:
+    hidden = hide(data, "never")
+    case = next(c for c in hidden.cases if c.id == "target-train")
+    assert case.columns["class"] is None
+    assert case.value("class") is None
+    assert {c.id for c in hidden.where(**{"class": 1}).cases} == {"source-train", "source-val"}
+    assert hidden.load(case).case == case
+
+
+def test_a_row_of_the_whole_table_does_not_show_what_a_hiding_one_hides(data: Dataset) -> None:
+    known = next(c for c in data.cases if c.id == "target-train")
+    assert hide(data, "never").load(known).case.columns["class"] is None
+
+
+def test_a_hidden_mask_does_not_stand_in_the_row_and_is_known_to_exist() -> None:
+    task = Task("segmentation", ("1",), ("image",), 3, ("S",), "mask", ((1,),))
+    case = Case("a", "a", "S", {"image": Path("a.nii")}, mask=Path("a_mask.nii"), split="test")
+
+    def load(case: Case, visible: bool) -> Sample:
+        there = frozenset({"mask"}) if case.mask is not None and not visible else frozenset[str]()
+        return Sample(case, torch.ones(1, 4, 4, 4), Geometry(np.eye(4), (4, 4, 4)), {}, there)
+
+    hidden = hide(Dataset(task, [case], load), "never")
+    assert hidden.cases[0].mask is None
+    with pytest.raises(HiddenLabelError):
+        _ = hidden.load(hidden.cases[0]).mask
+
+
+@pytest.mark.parametrize("target_labels", ["never", "train"])
+def test_labels_of_a_cohort_are_hidden_as_those_of_the_data_are(data: Dataset, target_labels: str) -> None:
+    whole = Dataset(data.task, data.cases, data.loader, {"finetune": data})
+    hidden = hide(whole, target_labels)
+    part = hidden.where(split="train").cohorts["finetune"]
+    assert {c.id for c in part.cases if c.columns["class"] is not None} == {
+        c.id for c in hidden.cases if c.columns["class"] is not None
+    }
+    assert not [c.id for c in part.where(split="test").cases if "class" in part.load(c).labels]
+
+
+def test_core_can_score_what_a_method_may_not_see(data: Dataset) -> None:
+    part = hide(data, "never").where(split="test").revealed()
+    assert [c.columns["class"] for c in part.cases] == [1, 1, 1]
+    assert all(part.load(c).labels["class"] == 1 for c in part.cases)

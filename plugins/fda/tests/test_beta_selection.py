@@ -33,9 +33,9 @@ def three_sites(two_sites: Dataset) -> Dataset:
     """A (source), B and C (targets); of the target the labels of val cases are visible, those of train cases not."""
     more = [
         Case(c.id.replace("B", "C"), c.subject.replace("B", "C"), "C", c.images, c.mask, c.split, c.role)
-        for c in two_sites.cases if c.site == "B"
+        for c in two_sites.revealed().cases if c.site == "B"
     ]  # fmt: skip
-    whole = Dataset(two_sites.task, [*two_sites.cases, *more], two_sites.loader)
+    whole = Dataset(two_sites.task, [*two_sites.revealed().cases, *more], two_sites.loader)
     return whole.without_labels(split="test").without_labels(role="target", split="train")
 
 

@@ -254,7 +254,7 @@ def test_matching_a_flat_volume_gives_numbers() -> None:
 
 
 def test_the_oracle_learns_from_target_labels_that_no_other_row_may_read(two_sites: Dataset, tmp_path: Path) -> None:
-    visible = Dataset(two_sites.task, two_sites.cases, two_sites.loader)
+    visible = two_sites.revealed()
     method = Oracle(config())
     run = fitted(tmp_path / "seen", visible, method)
     target, source = run.model["target0"].state_dict(), run.model["network"].state_dict()
@@ -264,7 +264,7 @@ def test_the_oracle_learns_from_target_labels_that_no_other_row_may_read(two_sit
 
 
 def test_the_oracle_is_restored_with_a_network_for_each_target_site(two_sites: Dataset, tmp_path: Path) -> None:
-    visible = Dataset(two_sites.task, two_sites.cases, two_sites.loader)
+    visible = two_sites.revealed()
     method = Oracle(config())
     run = fitted(tmp_path, visible, method)
     again, model = reloaded(run, visible, Oracle(config()))
@@ -274,7 +274,7 @@ def test_the_oracle_is_restored_with_a_network_for_each_target_site(two_sites: D
 
 
 def test_the_oracle_refuses_a_site_that_it_has_no_network_for(two_sites: Dataset, tmp_path: Path) -> None:
-    visible = Dataset(two_sites.task, two_sites.cases, two_sites.loader)
+    visible = two_sites.revealed()
     method = Oracle(config())
     run = fitted(tmp_path, visible, method)
     sample = visible.load(visible.cases[0])

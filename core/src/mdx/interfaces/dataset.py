@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,7 +179,8 @@ Loader = Callable[[Case, bool], Sample]
 class Dataset:
     """A table of cases and how to load one.
 
-    Subsets made with ``where`` share the loader and keep hidden what is hidden.
+    Subsets made with ``where`` share the loader and keep hidden what is hidden. A case whose label is hidden is shown
+    without it: its row has no value in the label's column and no mask.
 
     Args:
         task: what is to be predicted.
@@ -197,16 +199,27 @@ class Dataset:
         hidden: Iterable[str] = (),
     ) -> None:
         self.task = task
-        self.cases: tuple[Case, ...] = tuple(cases)
         self.loader = loader
         self.cohorts: dict[str, Dataset] = dict(cohorts or {})
         self.hidden = frozenset(hidden)
+        self._whole: dict[str, Case] = {}  # the rows of hidden cases, for the loader
+        self.cases: tuple[Case, ...] = tuple(map(self._shown, cases))
 
     def __len__(self) -> int:
         return len(self.cases)
 
+    def _shown(self, case: Case) -> Case:
+        """The row as it may be seen."""
+        if case.id not in self.hidden:
+            return case
+        self._whole.setdefault(case.id, case)  # the first is whole, later ones have been shown before
+        return _without_label(case, self.task.label)
+
     def _with(self, cases: Iterable[Case], hidden: Iterable[str] | None = None) -> Dataset:
-        return Dataset(self.task, cases, self.loader, self.cohorts, self.hidden if hidden is None else hidden)
+        part = Dataset(self.task, (), self.loader, self.cohorts, self.hidden if hidden is None else hidden)
+        part._whole = dict(self._whole)
+        part.cases = tuple(map(part._shown, cases))
+        return part
 
     def where(self, **equals: Any) -> Dataset:
         """The cases whose fields or columns equal the given values; a list, tuple or set allows any of its values.
@@ -224,9 +237,32 @@ class Dataset:
         """The same cases, with the labels of those that match hidden (see ``where``)."""
         return self._with(self.cases, self.hidden | {c.id for c in self.where(**equals).cases})
 
+    @property
+    def labelled(self) -> Dataset:
+        """The cases whose label exists and may be read."""
+        return self._with(case for case in self.cases if _has_label(case, self.task.label))
+
+    @property
+    def withheld(self) -> Dataset:
+        """The cases whose label exists and is hidden."""
+        name = self.task.label
+        return self._with(c for c in self.cases if c.id in self.hidden and _has_label(self._whole[c.id], name))
+
+    @cached_property
+    def _own(self) -> dict[str, Case]:
+        return {case.id: case for case in self.cases}
+
+    def revealed(self) -> Dataset:
+        """The same cases with every label shown: for core, which scores what a method may not see."""
+        rows = [self._whole.get(case.id, case) for case in self.cases]
+        return Dataset(self.task, rows, self.loader, self.cohorts)
+
     def load(self, case: Case) -> Sample:
         """The sample of ``case``; its labels are left out where they are hidden."""
-        return self.loader(case, case.id not in self.hidden)
+        whole = self._whole.get(case.id) or self._own.get(case.id, case)  # its own row, not one that another shows
+        if case.id not in self.hidden:
+            return self.loader(whole, True)
+        return replace(self.loader(whole, False), case=_without_label(case, self.task.label))
 
     def twin(self, case: Case, site: str) -> Case | None:
         """The same subject at another site, where the cohort has travelling subjects."""
@@ -243,6 +279,15 @@ class Dataset:
         ]  # fmt: skip
         task = replace(self.task, sites=())  # every row has its site: a part is the same part of any whole
         return hashlib.sha256(json.dumps([repr(task), rows]).encode()).hexdigest()
+
+
+def _without_label(case: Case, name: str) -> Case:
+    columns = {k: None if k == name else v for k, v in case.columns.items()}
+    return replace(case, columns=columns, mask=None if name == "mask" else case.mask)
+
+
+def _has_label(case: Case, name: str) -> bool:
+    return (case.mask if name == "mask" else case.columns.get(name)) is not None
 
 
 def _file_identity(path: Path | None) -> tuple[str, int, int] | None:

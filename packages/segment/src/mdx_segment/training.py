@@ -13,7 +13,7 @@ from mdx.config import Settings
 from mdx.data.sampling import RandomSlices
 from mdx.errors import DataError
 from mdx.evaluation.segmentation import dice, hard_masks
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.dataset import Dataset, hidden_label
 from mdx_segment.inference import predict_volume
 from mdx_segment.losses import bce_dice_loss
 
@@ -40,7 +40,10 @@ def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTrai
     The last weights are kept, as in the paper: validation cases are scored for the curve and choose nothing. An equal
     stage of another run is taken from the cache. Raises DataError if no train case has a mask.
     """
-    train, val = _with_mask(data, "train"), _with_mask(data, "val")
+    train, val = data.where(split="train").labelled, data.where(split="val").labelled
+    withheld = data.where(split="train").withheld
+    if len(withheld):
+        raise hidden_label(data.task.label, [case.id for case in withheld.cases])
     if not len(train):
         raise DataError("there is no labelled case to train on", "check roles and splits with 'mdx data check'", stage)
     optimizer = run.optimizer(stage, network.parameters(), "sgd", lr=config.lr, momentum=0.9, nesterov=True)
@@ -63,11 +66,6 @@ def _largest_edge(data: Dataset) -> int:
     """The edge, a multiple of 8, that holds the largest slice."""
     longest = max(max(data.load(case).image.shape[1:3]) for case in data.cases)
     return longest + -longest % 8
-
-
-def _with_mask(data: Dataset, split: str) -> Dataset:
-    part = data.where(split=split)
-    return part.where(id=[case.id for case in part.cases if case.mask is not None])
 
 
 @torch.no_grad()

@@ -48,8 +48,8 @@ def validation_cases(data: Dataset, rule: str) -> Dataset:
     targets = data.where(role="target")
     sites = sorted({case.site for case in targets.cases})
     val = targets.where(split="val")
-    labelled = val.where(id=[case.id for case in val.cases if case.mask is not None])
-    lacking = [site for site in sites if site not in {case.site for case in labelled.cases}]
+    labelled, withheld = val.labelled, val.withheld
+    lacking = [site for site in sites if site not in {case.site for case in (*labelled.cases, *withheld.cases)}]
     if lacking or not sites:
         raise DataError(
             f"beta_selection={rule} needs labelled validation cases of each target site, "
@@ -57,7 +57,7 @@ def validation_cases(data: Dataset, rule: str) -> Dataset:
             "give the table masks and a 'val' split there, raise data.val_fraction, or set beta yourself with "
             "--set beta_selection=none beta=...",
         )
-    if any(case.id in data.hidden for case in labelled.cases):
+    if len(withheld):
         raise HiddenLabelError(
             f"beta_selection={rule} reads labels of the target's validation cases, which this variant does not declare",
             "use a variant that does, such as --variant srsim_mst_pair, or --set beta_selection=none",

@@ -20,7 +20,7 @@ from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_adversarial.losses import contrastive_domain_discrepancy
 from mdx_l2i.baselines import refuse_parts
-from mdx_l2i.cohort import Cohort, labelled
+from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.networks import make_classifier_model
 from mdx_l2i.training import begin, encode_cases, epochs, loader_of, make_adam, predict, validate
@@ -81,8 +81,8 @@ class SourceCohort(Cohort):
 
     def __init__(self, data: Dataset, config: L2IConfig) -> None:
         super().__init__(data, config)
-        self.train = labelled(data.where(split="train", role="source"))
-        self.val = labelled(data.where(split="val", role="source"))
+        self.train = data.where(split="train", role="source").labelled
+        self.val = data.where(split="val", role="source").labelled
         self.unlabelled = data.where(split="train", role="target").without_labels()
         self.require_every_class(self.train, "source training cases")
         if not len(self.unlabelled):

@@ -30,7 +30,7 @@ class Cohort:
     def __init__(self, data: Dataset, config: L2IConfig) -> None:
         self.config, self.task = config, data.task
         wanted = ("target",) if config.train_on == "target" else TRAINED
-        chosen = labelled(data.where(split="train", role=wanted))
+        chosen = data.where(split="train", role=wanted).labelled
         if not len(chosen):
             raise DataError(
                 f"there is no labelled training case of {' or '.join(wanted)}",
@@ -38,7 +38,7 @@ class Cohort:
             )
         self.train, self.target = chosen, chosen.where(role="target")
         has_target = any(case.role == "target" for case in data.cases)
-        self.val = labelled(data.where(split="val", role="target" if has_target else TRAINED))
+        self.val = data.where(split="val", role="target" if has_target else TRAINED).labelled
 
     @property
     def steps(self) -> int:
@@ -91,9 +91,3 @@ def cell_weights(cases: Sequence[Case], label: str, domains: Domains) -> dict[st
     sizes = Counter(cells)
     mean = len(sizes) / len(cases)  # the cells' sums are 1 each
     return {case.id: 1 / sizes[cell] / mean for case, cell in zip(cases, cells, strict=True)}
-
-
-def labelled(data: Dataset) -> Dataset:
-    """The cases whose label exists and may be read."""
-    name = data.task.label
-    return data.where(id=[c.id for c in data.cases if c.id not in data.hidden and c.value(name) is not None])

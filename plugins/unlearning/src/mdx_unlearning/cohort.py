@@ -27,13 +27,13 @@ class TrainingCohort:
     def __init__(self, data: Dataset, config: UnlearningConfig) -> None:
         source = data.where(role="source") if any(case.role for case in data.cases) else data
         self.label = data.task.label
-        self.train = _labelled(source.where(split="train"))
+        self.train = source.where(split="train").labelled
         if not len(self.train):
             raise DataError(
                 "there is no labelled source case to train on", "check roles and splits with 'mdx data check'"
             )
         self.domains = Domains(self.train, config.nuisance, config.nuisance_bins)
-        val = _labelled(source.where(split="val"))
+        val = source.where(split="val").labelled
         self.val = val.where(id=[c.id for c in val.cases if self.domains.name_of(c) in self.domains.names])
         self._numbers = {**self.domains.by_case(self.train), **self.domains.by_case(self.val)}
 
@@ -127,9 +127,3 @@ def _inside(main: TrainingCohort, low: float, high: float, ends: bool) -> list[s
 
 def _numbers_of(batch: Batch, numbers: Mapping[str, int]) -> Tensor:
     return torch.tensor([numbers[i] for i in batch.case_ids], device=batch.image.device)
-
-
-def _labelled(data: Dataset) -> Dataset:
-    """The cases whose label exists and may be read."""
-    name = data.task.label
-    return data.where(id=[c.id for c in data.cases if c.id not in data.hidden and c.value(name) is not None])
