@@ -12,10 +12,13 @@ from process_pairs import two_processes
 
 
 @pytest.mark.slow
-def test_two_processes_agree_on_every_weight_and_see_different_cases(tmp_path: Path) -> None:
+def test_two_processes_agree_on_all_weights_late_ones_too_and_see_different_cases(
+    tmp_path: Path,
+) -> None:
     first, second = two_processes(pair_of_networks.work, tmp_path)
     for name, tensor in first["model"].items():
         assert torch.equal(tensor, second["model"][name]), name
+    assert "late.weight" in first["model"]
     assert not torch.equal(first["model"]["bare.scale"], torch.ones(4))
     assert first["seen"] != second["seen"]
     unused = first["model"]["unused.weight"]

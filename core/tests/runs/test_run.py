@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import made_up
@@ -12,6 +13,8 @@ from torch import nn
 from mdx.config import OptimizerSettings, RunSettings
 from mdx.errors import ConfigError, DataError, DivergedError, PluginError
 from mdx.interfaces.model import Model
+from mdx.plugins.hooks import hookimpl
+from mdx.plugins.manager import HookCaller
 from mdx.runs.run import Run
 
 
@@ -196,6 +199,75 @@ def test_an_equal_stage_of_another_run_is_not_trained_again(tmp_path: Path) -> N
             run.step(optimizer, run.model.head(run.model.encoder(torch.randn(2, 3))).square().sum())
             trained.append((name, epoch.index))
     assert trained == [("a", 0), ("a", 1), ("other", 0), ("other", 1)]
+
+
+def _stage_from(folder: Path, value: float) -> list[int]:
+    folder.mkdir()
+    run = bare(folder, identity="code-1")
+    nn.init.constant_(run.model.encoder.weight, value)
+    optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
+    trained = []
+    for epoch in run.epochs("source", 1, shared=("equal",)):
+        run.step(optimizer, run.model.head(run.model.encoder(torch.ones(2, 3))).square().sum())
+        trained.append(epoch.index)
+    return trained
+
+
+def test_a_stage_that_starts_from_other_weights_is_trained_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache"))
+    assert _stage_from(tmp_path / "a", 1.0) == [0]
+    assert _stage_from(tmp_path / "b", 5.0) == [0]
+    assert _stage_from(tmp_path / "c", 1.0) == []
+
+
+def test_options_of_a_plugins_optimiser_arrive_as_numbers(tmp_path: Path) -> None:
+    given: dict[str, object] = {}
+
+    class Plugin:
+        @hookimpl
+        def mdx_make_optimizer(self, name: str, params: object, options: dict[str, object]) -> object:
+            given.update(options)
+            return torch.optim.SGD(list(params), lr=0.1)  # type: ignore[call-overload]
+
+    hooks = HookCaller(print)
+    hooks.register(Plugin(), "plugin")
+    settings = OptimizerSettings.model_validate({"name": "theirs", "eps": "0.1", "amsgrad": "true", "kind": "wide"})
+    bare(tmp_path, hooks=hooks, optimizer=settings).optimizer("main", [nn.Parameter(torch.ones(1))], "adam")
+    assert given == {"eps": 0.1, "amsgrad": True, "kind": "wide"}
+
+
+def _adam(run: Run, lr: float) -> torch.optim.Optimizer:
+    return run.optimizer("main", run.model.parameters(), "adam", lr=lr)
+
+
+def test_moments_of_another_run_are_taken_by_name_and_learning_rates_are_not(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    old = bare(tmp_path / "a")
+    first = _adam(old, lr=0.5)
+    old.step(first, old.model.head(old.model.encoder(torch.ones(2, 3))).square().sum())
+    old.finish()
+    (tmp_path / "a/provenance.json").write_text("{}")
+    new = bare(tmp_path / "b")
+    new.model["head"] = nn.Linear(4, 7)  # a new head: it has nothing to remember
+    new.start_from(tmp_path / "a", optimizer=True)
+    second = _adam(new, lr=0.01)
+    assert second.param_groups[0]["lr"] == 0.01
+    moment = first.state[old.model.encoder.weight]["exp_avg"]
+    assert moment.abs().sum() > 0
+    assert torch.equal(second.state[new.model.encoder.weight]["exp_avg"], moment)
+    assert not second.state[new.model.head.weight]
+    new.step(second, new.model.head(new.model.encoder(torch.ones(2, 3))).square().sum())
+
+
+def test_scores_of_a_stage_stand_once_however_often_it_is_evaluated(tmp_path: Path) -> None:
+    run = bare(tmp_path, evaluate=lambda data: [{"case": case.id, "dice": 1.0} for case in data.cases])
+    for stage in ("one", "two", "two"):
+        run.evaluate(made_up.dataset(2), stage, "main")
+    rows = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()]
+    assert [(r["stage"], r["case"]) for r in rows] == [("one", "c0"), ("one", "c1"), ("two", "c0"), ("two", "c1")]
 
 
 def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,13 +31,22 @@ class Checkpoints:
     ) -> None:
         self.folder = directory / "checkpoints"
         self.adapter, self.model, self.device, self.rank, self.world = adapter, model, device, rank, world
-        self.registry = Registry()
+        self.registry = Registry(lambda: {id(p): name for name, p in model.named_parameters()})
         self._reserved: int | None = None
         self.counters: dict[str, Any] = {"steps": 0, "tracked": {}}
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
             for leftover in self.folder.glob(".*"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+
+    def digest(self) -> str:
+        """A hash of what the networks and the optimisers hold now: where a stage starts from."""
+        found = hashlib.blake2b(digest_size=16)
+        held = {**self.model.state_dict(), **_tensors(self.registry.states()["optimizers"], "optimizer")}
+        for name, tensor in sorted(held.items()):
+            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
 
     def path(self, name: str) -> Path:
         """The file of a checkpoint: ``last``, ``best``, ``final`` or a stage's name."""
@@ -116,3 +126,11 @@ class Checkpoints:
                 temporary.write_bytes(shared.read_bytes())
         processes.barrier(self.world)
         return found
+
+
+def _tensors(tree: Any, name: str) -> dict[str, torch.Tensor]:
+    """The tensors of a tree of mappings, by their path."""
+    if isinstance(tree, torch.Tensor):
+        return {name: tree}
+    parts = tree.items() if isinstance(tree, Mapping) else ()
+    return {k: t for key, part in parts for k, t in _tensors(part, f"{name}.{key}").items()}

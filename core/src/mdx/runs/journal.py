@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,17 +35,15 @@ class Journal:
 
     def forget_epochs(self, stage: str, first: int) -> None:
         """Drop rows of epochs that will be run again."""
-        if not self.writes or not self.metrics_path.exists():
-            return
-        rows = []
-        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a killed process
-            if row.get("stage") != stage or row.get("epoch", -1) < first:
-                rows.append(line)
-        write_atomically(self.metrics_path, "".join(f"{row}\n" for row in rows))
+        if self.writes:
+            kept = [r for r in rows_of(self.metrics_path) if r.get("stage") != stage or r.get("epoch", -1) < first]
+            _write_rows(self.metrics_path, kept)
+
+    def replace_rows(self, path: Path, tags: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Let ``rows`` be those that ``path`` (JSON lines) has with these values of these keys."""
+        if self.writes:
+            others = [row for row in rows_of(path) if any(row.get(key) != value for key, value in tags.items())]
+            _write_rows(path, [*others, *rows])
 
     def say(self, text: str) -> None:
         """A line for the user and for log.txt."""
@@ -84,6 +84,19 @@ class Journal:
         if self._line_open:
             (self.stream or sys.stderr).write("\r\033[K")
             self._line_open = False
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; the last line of a killed process may be cut off, and is left out."""
+    found: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    write_atomically(path, "".join(f"{json.dumps(plain(row))}\n" for row in rows))
 
 
 def _clock(seconds: float) -> str:

@@ -34,6 +34,7 @@ def make_optimizer(
     name = (settings.name or algorithm).lower()
     chosen = {k: v for k, v in settings.model_dump(exclude={"name"}).items() if v is not None}
     replaced = settings.name is not None and name != algorithm.lower()
+    chosen = {key: _number(value) for key, value in chosen.items()}
     options = {**({"lr": defaults["lr"]} if replaced and "lr" in defaults else {} if replaced else defaults), **chosen}
     groups = list(params)
     if settings.lr is not None and groups and all(isinstance(group, dict) and "lr" in group for group in groups):
@@ -47,7 +48,7 @@ def make_optimizer(
         for key in options:
             if key not in known:
                 raise ConfigError(f"the optimiser '{name}' has no option '{key}'", nearest(key, known))
-        return kind(groups, **{k: _number(v) for k, v in options.items()})
+        return kind(groups, **options)
     made = from_plugins(name, groups, options)
     if made is None:
         raise ConfigError(f"there is no optimiser '{name}'", nearest(name, BUILT_IN))

@@ -6,10 +6,10 @@ networks then needs no special care, and a bare parameter that no wrapped ``forw
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 BUCKET_ELEMENTS = 8_000_000
 
@@ -43,18 +43,11 @@ def _average(gradients: Sequence[Tensor], world: int) -> None:
         offset += g.numel()
 
 
-def broadcast(model: nn.Module, world: int) -> None:
-    """Give every process the first one's parameters and buffers."""
+def broadcast(tensors: Iterable[Tensor], world: int) -> None:
+    """Give every process the first one's tensors."""
     if world > 1:
-        for tensor in model.state_dict().values():
-            distributed.broadcast(tensor, src=0)
-
-
-def broadcast_buffers(model: nn.Module, world: int) -> None:
-    """Give every process the first one's buffers (running statistics)."""
-    if world > 1:
-        for tensor in model.buffers():
-            distributed.broadcast(tensor, src=0)
+        for tensor in tensors:
+            distributed.broadcast(tensor.detach(), src=0)
 
 
 def of_the_first(value: float, world: int, device: torch.device) -> float:

@@ -92,13 +92,24 @@ class Run:
         self._epoch: Epoch | None = None
         self._bad: Tensor | None = None
         self._loaders = {"outside": 0, "inside": 0}
-        model.to(self.device)
-        processes.broadcast(model, self.world)
+        self._agreed: dict[int, Tensor] = {}
+        self._take_in()
 
     @property
     def steps(self) -> int:
         """Optimiser steps so far, all stages and optimisers together."""
         return self._checkpoints.counters["steps"]
+
+    def _take_in(self) -> None:
+        """Bring networks that have come in since the last look to the device, and all processes to one start.
+
+        Each process draws its own random numbers, so that a network made in ``fit`` starts differently in each.
+        """
+        new = [p for p in self.model.parameters() if id(p) not in self._agreed]
+        if new or not self._agreed:
+            self.model.to(self.device)
+            processes.broadcast([*new, *self.model.buffers()], self.world)
+            self._agreed |= {id(p): p for p in new}  # kept, so that no other tensor is given its id
 
     # --- optimisers -----------------------------------------------------------------------------------------------
 
@@ -117,6 +128,7 @@ class Run:
         them.
         With ``scratch=True`` (inner loops) it is not checkpointed.
         """
+        self._take_in()
         made = make_optimizer(params, algorithm, defaults, self.optimizer_settings, self._optimizer_from_plugins)
         if not scratch:
             self._checkpoints.registry.add("optimizers", name, made)
@@ -221,7 +233,7 @@ class Run:
         the weights of the best epoch are in place when the stage ends; ``patience`` epochs without a better one end it.
         ``shared`` (datasets and plain values that determine the stage) lets equal stages of several runs be trained
         once: the weights of the networks that the stage ``trains`` (all, if none is named) and its optimisers are then
-        taken from the cache, the method's own ``state()`` is not.
+        taken from the cache, the method's own ``state()`` is not. Stages that start from other weights are not equal.
 
         Leave a stage with ``epoch.stop()``: after a ``break`` the next use of the run raises PluginError.
         """
@@ -233,13 +245,14 @@ class Run:
         if stage in self._stages:
             raise PluginError(f"the stage '{stage}' is run twice", "give each stage a name of its own")
         self._stages.append(stage)
+        self._take_in()
         watch = Monitor(monitor, mode, patience)
         networks = [name for name, module in self.model.items() if not trains or any(module is t for t in trains)]
         key = None
         if shared is not None and self.identity:
             parts = [part.fingerprint() if isinstance(part, Dataset) else repr(part) for part in shared]
             what = [repr((name, self.model[name])) for name in networks]
-            code = (repr(watch), self.identity, self.device.type)
+            code = (repr(watch), self.identity, self.device.type, self._checkpoints.digest())
             key = f"{derive(self.seed, stage, count, *code, *what, *parts):016x}"
         return self._run_stage(stage, count, watch, key, networks)
 
@@ -306,7 +319,7 @@ class Run:
 
     def _end_epoch(self, epoch: Epoch, watch: Monitor) -> bool:
         self._raise_if_diverged()
-        processes.broadcast_buffers(self.model, self.world)
+        processes.broadcast(self.model.buffers(), self.world)
         epoch.metrics = {**self._means.take(), **epoch.metrics}
         if watch.name in epoch.metrics:
             watched = epoch.metrics[watch.name]
@@ -339,6 +352,7 @@ class Run:
     def finish(self) -> None:
         """Called by core after ``fit``: write the checkpoint that ``apply`` uses."""
         self._alive()
+        self._take_in()
         self._save("final", {"stage": "final", "epoch": 0, "finished": True, "monitor": None})
 
     def close(self) -> None:
@@ -357,15 +371,15 @@ class Run:
         Args:
             run: directory of a run.
             parts: names of networks; all that both have, if not given.
-            optimizer: also take the state of optimisers with the same name.
+            optimizer: also take what optimisers of the same name remember of parameters of the same name and shape,
+                such as Adam's moments; learning rates and other options stay the method's own.
 
         Raises DataError if nothing matches.
         """
         tree = load_tree(final_checkpoint(Path(run)))
         self.journal.say(f"from {Path(run).name}: {take_weights(self.model, tree['model'], parts)}")
         if optimizer:
-            registry = self._checkpoints.registry
-            registry.restore({**registry.saved, "optimizers": tree["optimizers"]})
+            self._checkpoints.registry.take_moments(tree["optimizers"])
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -455,15 +469,14 @@ class Run:
         self.journal.close_line()
 
     def evaluate(self, data: Dataset, stage: str, task: str) -> None:
-        """Score the model as it is now on the cases of ``data`` and append rows tagged with stage and task.
+        """Score the model as it is now on the cases of ``data``, of whatever cohort; rows tagged with stage and task.
 
-        The scores go to ``evaluations.jsonl`` for the report (a continual method's R matrix), not back to the method.
+        What an interrupted process wrote of this stage and task is replaced. The scores go to ``evaluations.jsonl`` (a
+        continual method's R matrix), not back to the method.
         """
         self._alive()
         if self._evaluate is None:
             raise MdxError("this run has no evaluators", "use mdx.run or 'mdx run'")
-        rows = self._evaluate(data)
-        journal = Journal(self.directory, writes=self.rank == 0)
-        journal.metrics_path = self.directory / "evaluations.jsonl"
-        for row in rows:
-            journal.metrics({"stage": stage, "task": task, **row})
+        tags = {"stage": stage, "task": task}
+        rows = [{**tags, **row} for row in self._evaluate(data)]
+        self.journal.replace_rows(self.directory / "evaluations.jsonl", tags, rows)
