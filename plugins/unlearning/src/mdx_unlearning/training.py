@@ -141,7 +141,7 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
     if not len(cohort.val):
         return
     # running statistics are each process's own until the epoch ends, and all must monitor the same value
-    processes.broadcast_buffers(model, run.world)
+    processes.broadcast(model.buffers(), run.world)
     features, labels, domains = encode_cases(model, cohort, cohort.val, config)
     errors = squared_errors(model, features, labels)
     loss = sum_of_domain_means(errors, domains, len(cohort.domains))
