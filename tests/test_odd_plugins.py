@@ -105,7 +105,7 @@ def test_a_layout_that_fails_is_named_and_the_folder_is_read(site: Path, mdx: Cl
 def test_a_hooks_module_that_ends_the_process_does_not_end_a_command(site: Path, mdx: Cli, tmp_path: Path) -> None:
     install(site, "quit", HOOKED.format(name="quit"), "import sys; sys.exit(0)")
     body = HOOK.format(signature="mdx_image_suffixes()", body="import sys; sys.exit(0)")
-    install(site, "halt", HOOKED.format(name="halt"), body)
+    install(site, "stopper", HOOKED.format(name="stopper"), body)
     code, printed = mdx("data", "init", tmp_path / "site", "--out", tmp_path / "t.csv")
     assert code == 4, printed  # a folder without images
 

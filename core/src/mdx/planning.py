@@ -87,12 +87,13 @@ def make_plan(
     manifest = found.manifest
     assert manifest is not None  # find_plugin returns working plugins only
     chosen = _variant(manifest, variant)
-    main, cohorts = _uris(data)
+    main, cohorts = _uris(data, manifest)
     notes: list[str] = []
     preset_name, preset_values = _preset(manifest, preset, main, device, notes)
     values = dict(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     flags = {"run.device": device, "run.precision": precision}
     layers = (
+        ("defaults of the plugin", manifest.defaults),
         (f"preset {preset_name}", preset_values.values if preset_values else {}),
         (f"variant {chosen.name}" if chosen else "variant", chosen.values if chosen else {}),
         (f"--config {config.name}" if config else "--config", read_config_file(config) if config else {}),
@@ -218,8 +219,11 @@ def _has_gpu(device: str | None) -> bool:
     return torch.cuda.is_available()
 
 
-def _uris(data: Sequence[str]) -> tuple[str | None, dict[str, str]]:
-    """The main URI and the named ones of ``[NAME=]URI``; a ``=`` after the scheme's colon belongs to the URI."""
+def _uris(data: Sequence[str], manifest: Manifest) -> tuple[str | None, dict[str, str]]:
+    """The main URI and the named ones of ``[NAME=]URI``; a ``=`` after the scheme's colon belongs to the URI.
+
+    Raises UsageError for a name that the method does not know, and for a cohort that it needs and that is not there.
+    """
     main: str | None = None
     cohorts: dict[str, str] = {}
     for text in data:
@@ -230,4 +234,14 @@ def _uris(data: Sequence[str]) -> tuple[str | None, dict[str, str]]:
             main = text
         else:
             raise ConfigError(f"two main datasets are given: {main} and {text}", "name the second: --data NAME=URI")
+    for name in cohorts:
+        if name not in manifest.cohorts:
+            remedy = nearest(name, manifest.cohorts) if manifest.cohorts else "leave it out"
+            raise UsageError(f"{manifest.name} takes no data named '{name}'", remedy, f"--data {name}={cohorts[name]}")
+    lacking = [c for c in manifest.cohorts.values() if c.required and c.name not in cohorts]
+    if lacking:
+        raise UsageError(
+            f"{manifest.name} needs {', '.join(f'{c.name} ({c.summary})' for c in lacking)} besides its main data",
+            f"give it with --data {lacking[0].name}=URI",
+        )
     return main, cohorts

@@ -198,3 +198,14 @@ def test_samples_are_kept_in_memory_and_read_again_if_the_loader_says_so() -> No
         list(make_loader(data, 2, view=RandomSlices(), steps=10, seed=0))
     assert kept.loader.loads == 2  # type: ignore[attr-defined]
     assert fresh.loader.loads == 20  # type: ignore[attr-defined]
+
+
+def test_the_parts_of_a_batch_hold_its_items_in_order_with_labels_and_positions() -> None:
+    batch = next(iter(make_loader(cohort(), 3, view=RandomPatches((4, 4, 2)), seed=0)))
+    parts = list(batch.parts(2))
+    assert [len(part) for part in parts] == [2, 1]
+    assert [i for part in parts for i in part.case_ids] == batch.case_ids
+    assert batch.position is not None
+    assert torch.equal(torch.cat([part.position for part in parts if part.position is not None]), batch.position)
+    assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
+    assert torch.equal(torch.cat([part.mask for part in parts]), batch.mask)

@@ -65,6 +65,7 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
             "variants": list(manifest.variants),
             "presets": list(manifest.presets),
             "tables": list(manifest.tables),
+            "cohorts": list(manifest.cohorts),
             "paper": dict(manifest.paper),
             "provides": {kind: list(names) for kind, names in manifest.provides.items()},
         }
@@ -100,6 +101,7 @@ def show_command(
     if manifest.variants:
         typer.echo("  (* the default, + run beside it)")
     _section("presets", {p.name: p.summary or p.data or "" for p in manifest.presets.values()})
+    _section("further data (--data NAME=URI)", {c.name: c.summary for c in manifest.cohorts.values()})
     _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
     _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +156,20 @@ class Batch:
     def mask(self) -> Tensor:
         """(B, K, *spatial) float32 masks of the task's classes."""
         return self.label("mask")
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The batch in parts of at most ``size`` items, in order, for a step that is more than memory holds at once."""
+        for first in range(0, len(self), size):
+            chosen = slice(first, first + size)
+            yield Batch(
+                image=self.image[chosen],
+                case_ids=self.case_ids[chosen],
+                sites=self.sites[chosen],
+                subjects=self.subjects[chosen],
+                labels={name: values[chosen] for name, values in self.labels.items()},
+                labelled=self.labelled[chosen],
+                position=None if self.position is None else self.position[chosen],
+            )
 
     def to(self, device: torch.device, non_blocking: bool = True) -> Batch:
         """The same batch on ``device``."""

@@ -25,7 +25,7 @@ MANIFEST = {
     "name": "a text", "summary": "a text", "adapter": "a text", "config": "a text", "hooks": "a list of texts",
     "default_variant": "a text", "baselines": "a list of texts", "cpu_preset": "a text", "paper": "a table",
     "capabilities": "a table", "presets": "a table", "variants": "a table", "tables": "a table",
-    "provides": "a table of tables",
+    "provides": "a table of tables", "cohorts": "a table", "defaults": "a table",
 }  # fmt: skip
 PAPER = {
     "title": "a text", "authors": "a list of texts", "year": "a text or a number", "venue": "a text", "doi": "a text",
@@ -40,6 +40,7 @@ VARIANT = {
     "own_network": "true or false",
 }  # fmt: skip
 PRESET = {"summary": "a text", "data": "a text", "set": "a table"}
+COHORT = {"summary": "a text", "required": "true or false"}
 LARGEST_BYTES = 4_000_000
 
 
@@ -86,6 +87,15 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class NamedCohort:
+    """A named dataset that a method takes besides the main one: ``--data NAME=URI``."""
+
+    name: str
+    summary: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
 class Manifest:
     """A plugin's ``mdx.toml``.
 
@@ -94,6 +104,9 @@ class Manifest:
         default_variant: what ``mdx run PLUGIN`` runs.
         baselines: run beside it; the first is what the change of each case is measured against.
         cpu_preset: used on a machine without a GPU where no preset is given; the run says so.
+        defaults: values of ``data.``, ``optimizer.`` and ``run.`` settings that every run of the method starts from,
+            under its presets (``[defaults] set = {...}``); the method's own settings have theirs in its config class.
+        cohorts: the named datasets that it takes; others are refused.
     """
 
     name: str
@@ -111,6 +124,8 @@ class Manifest:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     tables: Mapping[str, PublishedTable] = field(default_factory=dict)
     provides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    cohorts: Mapping[str, NamedCohort] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -182,7 +197,13 @@ class _Reader(Faults):
             variants=variants,
             tables=found,
             provides=raw.get("provides", {}),
+            cohorts={k: self.cohort(k, v) for k, v in self.entries("[cohorts]", raw.get("cohorts", {}))},
+            defaults=self.shaped("[defaults]", raw.get("defaults", {}), {"set": "a table"}).get("set", {}),
         )
+
+    def cohort(self, name: str, raw: dict[str, Any]) -> NamedCohort:
+        raw = self.shaped(f"[cohorts.{name}]", raw, COHORT)
+        return NamedCohort(name, raw.get("summary", ""), raw.get("required", False))
 
     def capabilities(self, raw: dict[str, Any]) -> Capabilities:
         raw = self.shaped("[capabilities]", raw, CAPABILITIES)

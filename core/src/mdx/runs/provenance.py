@@ -14,8 +14,8 @@ from typing import Any
 
 from mdx.files import plain
 
-# code that draws, prints and schedules has no part in a result
-NOT_IN_RESULTS = ("cli", "report", "sweeps")
+# code that draws, prints, schedules, or makes other files before there is a run, has no part in a result
+NOT_IN_RESULTS = ("cli", "preparing", "report", "sweeps")
 OWN_IMPORT = re.compile(r"^\s*(?:from|import)\s+(mdx_\w+)", re.MULTILINE)
 LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "lightning-fabric", "safetensors")
 

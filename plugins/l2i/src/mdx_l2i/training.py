@@ -93,27 +93,13 @@ def step_in_parts(
     """
     sums: dict[str, Tensor] = {}
     for whole, losses_of in batches:
-        size = config.micro_batch or len(whole)
-        for first in range(0, len(whole), size):
-            part = part_of(whole, slice(first, first + size))
+        for part in whole.parts(config.micro_batch or len(whole)):
             share = len(part) / len(whole)
             terms = losses_of(part)
             run.backward(terms["total"] * share, optimizer)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros_like(value)) + value.detach() * share
     run.step(optimizer, log=sums)
-
-
-def part_of(batch: Batch, chosen: slice) -> Batch:
-    """The chosen items of a batch."""
-    return Batch(
-        image=batch.image[chosen],
-        case_ids=batch.case_ids[chosen],
-        sites=batch.sites[chosen],
-        subjects=batch.subjects[chosen],
-        labels={name: values[chosen] for name, values in batch.labels.items()},
-        labelled=batch.labelled[chosen],
-    )
 
 
 @torch.no_grad()
