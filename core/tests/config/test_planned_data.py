@@ -9,7 +9,7 @@ from mdx.planning import make_plan
 
 
 def test_a_misspelt_name_of_a_cohort_is_answered_with_the_right_one() -> None:
-    with pytest.raises(UsageError, match="takes no data named 'ovrelap'(.|\n)*did you mean 'overlap'"):
+    with pytest.raises(UsageError, match=r"takes no data named 'ovrelap'(.|\n)*did you mean 'overlap'"):
         make_plan("unlearning", data=["csv:a.csv", "ovrelap=csv:b.csv"])
 
 
