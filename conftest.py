@@ -8,8 +8,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +30,13 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests neither read nor fill the user's own cache."""
+    """Tests neither read nor fill the user's own cache; all workers share one, so that nothing is simulated twice."""
     before = os.environ.get("MDX_CACHE")
     if before is None:
-        os.environ["MDX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+        base = tmp_path_factory.getbasetemp()
+        folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+        folder.mkdir(exist_ok=True)
+        os.environ["MDX_CACHE"] = str(folder)
     yield
     if before is None:
         del os.environ["MDX_CACHE"]
@@ -50,3 +55,48 @@ def mdx(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
         return code, printed.out + printed.err
 
     return call
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two workers for the whole suite; none for a part, which would wait for two imports of torch instead of one."""
+    return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+# --- what the suite costs: processor seconds by folder, those of child processes included ------------------------------
+
+_spent: dict[str, float] = defaultdict(float)
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    item.stash[_STARTED] = _processor_seconds()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    now = _processor_seconds()
+    report.user_properties.append(("processor_s", now - item.stash[_STARTED]))
+    item.stash[_STARTED] = now
+    return report
+
+
+_STARTED = pytest.StashKey[float]()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    folder = "/".join(report.nodeid.split("/")[:2]).split("::")[0]
+    _spent[folder] += dict(report.user_properties).get("processor_s", 0.0)  # type: ignore[arg-type]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.args_source is pytest.Config.ArgsSource.TESTPATHS and _spent:
+        terminalreporter.section("processor seconds by folder")
+        for folder, seconds in sorted(_spent.items(), key=lambda pair: -pair[1]):
+            terminalreporter.line(f"{seconds:8.1f}  {folder}")
