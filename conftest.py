@@ -62,7 +62,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
-# --- what the suite costs: processor seconds by folder, those of child processes included ------------------------------
+# --- what the suite costs: processor seconds by folder, those of child processes included ---------------------------
 
 _spent: dict[str, float] = defaultdict(float)
 
@@ -74,12 +74,14 @@ def _processor_seconds() -> float:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Start the clock of a test."""
     item.stash[_STARTED] = _processor_seconds()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Note what a phase of a test has cost, in the worker that ran it."""
     report = yield
     now = _processor_seconds()
     report.user_properties.append(("processor_s", now - item.stash[_STARTED]))
@@ -91,11 +93,13 @@ _STARTED = pytest.StashKey[float]()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add a phase to its folder, in the process that hears of all."""
     folder = "/".join(report.nodeid.split("/")[:2]).split("::")[0]
     _spent[folder] += dict(report.user_properties).get("processor_s", 0.0)  # type: ignore[arg-type]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the account of the whole suite."""
     if config.args_source is pytest.Config.ArgsSource.TESTPATHS and _spent:
         terminalreporter.section("processor seconds by folder")
         for folder, seconds in sorted(_spent.items(), key=lambda pair: -pair[1]):

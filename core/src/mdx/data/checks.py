@@ -90,7 +90,7 @@ def _image_problems(case: Case, own: dict[str, FileFacts | DataError], data: Dat
             yield Problem(case.id, f"{path}: {facts.what}", facts.remedy)
         elif facts.not_finite:
             yield Problem(
-                case.id, f"{path}: {facts.not_finite} values are NaN or infinite",
+                case.id, f"{path}: {facts.not_finite} values are NaN or infinite (or beyond 3.4e38)",
                 "replace them (numpy.nan_to_num) or leave the case out of the table",
             )  # fmt: skip
     found = [facts for facts in own.values() if isinstance(facts, FileFacts)]

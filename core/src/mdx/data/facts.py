@@ -14,13 +14,13 @@ from typing import Any, Literal
 import numpy as np
 
 from mdx.cache import cache_dir
-from mdx.data.formats import no_such_file
+from mdx.data.formats import no_such_file, reading
 from mdx.data.images import as_labels, bring_to_ras, count_not_finite, decode
-from mdx.errors import DataError
+from mdx.errors import DataError, MdxError
 from mdx.files import file_state, plain, replacing
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 2  # raise it when the same file gives other facts
+VERSION = 3  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
 
 
@@ -114,9 +114,12 @@ def file_key(path: Path, *more: object) -> str:
 
 def _facts(path: Path, kind: Kind) -> FileFacts | DataError:
     try:
-        return find_facts(path, kind)
+        with reading(path):
+            return find_facts(path, kind)
     except DataError as error:
         return error
+    except MdxError as error:  # a plugin's reader that fails is a fault of that file for the others
+        return DataError(error.what, error.remedy, error.where)
 
 
 def _book(folder: Path, kind: Kind) -> Path:
@@ -148,7 +151,7 @@ def _recall(raw: Any) -> FileFacts | None:
 
 def find_facts(path: Path, kind: Kind) -> FileFacts:
     """Read a file whole. Raises DataError if it cannot be read, or is no mask where one is asked for."""
-    values, layout, dtype = decode(path)
+    values, layout, dtype = decode(path, mask=kind == "mask")
     stored, geometry = bring_to_ras(values, layout)
     labels: dict[int, int] = {}
     not_finite = count_not_finite(values)

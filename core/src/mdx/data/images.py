@@ -13,13 +13,16 @@ from typing import Any, Literal
 import numpy as np
 
 from mdx.data.dicom import decode_dicom, dicom_header_of, is_dicom
-from mdx.data.formats import DICOMS, PICTURES, SUFFIXES, TIFFS, VOLUMES, file_content, suffix_of
+from mdx.data.formats import DICOMS, PICTURES, SUFFIXES, TIFFS, VOLUMES, file_content, reading, suffix_of
 from mdx.data.geometry import from_ras, ras_grid, to_ras, undo_resampling
 from mdx.data.nifti import decode_nifti, nifti_header_of, write_nifti
-from mdx.data.pictures import as_pixels, decode_picture, write_picture
+from mdx.data.pictures import as_pixels, decode_picture, picture_header_of, write_picture
 from mdx.data.tiff import decode_tiff, tiff_header_of, write_tiff
 from mdx.errors import DataError
 from mdx.interfaces.geometry import FileLayout, Geometry
+
+WHOLE = 1e-2
+"""How far a label may be from a whole number: labels up to 5 that were scaled into 8 bits come back that near."""
 
 
 def read_image(path: str | Path) -> tuple[np.ndarray, Geometry]:
@@ -28,12 +31,13 @@ def read_image(path: str | Path) -> tuple[np.ndarray, Geometry]:
     Raises DataError for a file that is missing, empty, damaged, no image, or that holds NaN or infinity.
     """
     path = Path(path)
-    values, layout, _ = decode(path)
-    bad = count_not_finite(values)
-    if bad:
-        raise not_finite(path, bad)
-    values, geometry = bring_to_ras(values, layout)
-    return np.ascontiguousarray(values, dtype=np.float32), geometry
+    with reading(path):
+        values, layout, _ = decode(path)
+        bad = count_not_finite(values)
+        if bad:
+            raise not_finite(path, bad)
+        values, geometry = bring_to_ras(values, layout)
+        return np.ascontiguousarray(values, dtype=np.float32), geometry
 
 
 def read_mask(path: str | Path) -> tuple[np.ndarray, Geometry]:
@@ -41,9 +45,10 @@ def read_mask(path: str | Path) -> tuple[np.ndarray, Geometry]:
     numbers from 0 to 65535 and for more than one channel.
     """
     path = Path(path)
-    values, layout, _ = decode(path)
-    values, geometry = bring_to_ras(as_labels(path, values), layout)
-    return np.ascontiguousarray(values[0]), geometry
+    with reading(path):
+        values, layout, _ = decode(path, mask=True)
+        values, geometry = bring_to_ras(as_labels(path, values), layout)
+        return np.ascontiguousarray(values[0]), geometry
 
 
 def as_labels(path: Path, values: np.ndarray) -> np.ndarray:
@@ -55,47 +60,59 @@ def as_labels(path: Path, values: np.ndarray) -> np.ndarray:
         if not (values == values[:1]).all():
             raise DataError(f"the mask has {len(values)} channels", "store one channel whose values are labels", path)
         values = values[:1]
-    labels = np.rint(values).astype(np.int64)
-    if values.dtype.kind == "f" and not np.array_equal(labels, values):
-        odd = values[labels != values].flat[0]
-        raise DataError(f"the mask holds {odd:.4g}, which is no whole number", "threshold it and save labels", path)
-    if labels.min() < 0 or labels.max() > 65535:
-        worst = labels.min() if labels.min() < 0 else labels.max()
+    lowest, highest = values.min(), values.max()
+    if lowest < -WHOLE or highest > 65535 + WHOLE:
+        worst = lowest if lowest < -WHOLE else highest
         raise DataError(f"the mask holds the label {worst}", "use labels from 0 (background) to 65535", path)
-    return labels.astype(np.int32)
+    labels = np.rint(values).astype(np.int32)
+    if values.dtype.kind == "f":
+        odd = np.abs(values - labels) > WHOLE  # a scaled file gives 1.00000006 for the 1 that was meant
+        if odd.any():
+            raise DataError(
+                f"the mask holds {values[odd].flat[0]:.6g}, which is no whole number ({int(odd.sum())} such values)",
+                "threshold it and save labels", path,
+            )  # fmt: skip
+    return labels
 
 
 def count_not_finite(values: np.ndarray) -> int:
-    """Number of NaN and infinite values."""
-    return 0 if values.dtype.kind != "f" else int(values.size - np.isfinite(values).sum())
+    """Number of values that are NaN or infinite, or would be infinite as float32."""
+    if values.dtype.kind != "f":
+        return 0
+    largest = np.finfo(np.float32).max
+    good = np.abs(values) <= largest if values.dtype.itemsize > 4 else np.isfinite(values)
+    return int(values.size - good.sum())
 
 
 def not_finite(path: Path, count: int) -> DataError:
     """The error for an image with NaN or infinity in it."""
     return DataError(
-        f"{count} values are NaN or infinite",
+        f"{count} values are NaN or infinite (or beyond 3.4e38, which float32 cannot hold)",
         "replace them (numpy.nan_to_num) or leave the case out of the table",
         path,
     )
 
 
-def decode(path: Path) -> tuple[np.ndarray, FileLayout, str]:
-    """An image as (C, *spatial) in its own voxel order, how it is stored, and the stored type."""
-    suffix = suffix_of(path)
-    if is_dicom(path):
-        return decode_dicom(path)
-    if suffix in VOLUMES:
-        return decode_nifti(path, file_content(path))
-    if suffix in TIFFS:
-        return decode_tiff(path, file_content(path))
-    if suffix not in PICTURES:
+def decode(path: Path, mask: bool = False) -> tuple[np.ndarray, FileLayout, str]:
+    """An image as (C, *spatial) in its own voxel order, how it is stored, and the stored type.
+
+    Of a ``mask`` with a palette, the numbers of the entries are the labels. Raises DataError, whatever is wrong.
+    """
+    with reading(path):
+        suffix = suffix_of(path)
+        if is_dicom(path):
+            return decode_dicom(path)
         content = file_content(path)  # says first if there is no such file
-        found = hooks().call("mdx_read_image", path=path)
-        if found is None:
-            return decode_picture(path, content)
-        values, layout = found
-        return _of_a_plugin(path, np.asarray(values), layout), layout, str(values.dtype)
-    return decode_picture(path, file_content(path))
+        if suffix in VOLUMES:
+            return decode_nifti(path, content)
+        if suffix in TIFFS:
+            return decode_tiff(path, content, indices=mask)
+        if suffix not in PICTURES:
+            found = hooks().call("mdx_read_image", path=path)
+            if found is not None:
+                values, layout = found
+                return _of_a_plugin(path, np.asarray(values), layout), layout, str(values.dtype)
+        return decode_picture(path, content, indices=mask)
 
 
 def _of_a_plugin(path: Path, values: np.ndarray, layout: FileLayout) -> np.ndarray:
@@ -132,15 +149,18 @@ def bring_to_ras(values: np.ndarray, layout: FileLayout) -> tuple[np.ndarray, Ge
 
 def header_of(path: Path) -> tuple[int, int]:
     """Number of spatial dimensions and of channels, from the first bytes of a file where they tell."""
-    suffix = suffix_of(path)
-    if is_dicom(path):
-        return dicom_header_of(path)
-    if suffix in VOLUMES:
-        return nifti_header_of(path)
-    if suffix in TIFFS:
-        return tiff_header_of(path, file_content(path))
-    values, layout, _ = decode(path)
-    return (2 if layout.kind == "image" else 3), len(values)
+    with reading(path):
+        suffix = suffix_of(path)
+        if is_dicom(path):
+            return dicom_header_of(path)
+        if suffix in VOLUMES:
+            return nifti_header_of(path)
+        if suffix in TIFFS:
+            return tiff_header_of(path, file_content(path))
+        if suffix in PICTURES:
+            return picture_header_of(path, file_content(path))
+        values, layout, _ = decode(path)
+        return (2 if layout.kind == "image" else 3), len(values)
 
 
 def write_image(

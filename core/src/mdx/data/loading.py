@@ -24,7 +24,7 @@ from mdx.data.geometry import (
     resample_to_spacing,
     undo_resampling,
 )
-from mdx.data.images import read_image, read_mask, write_image, write_mask
+from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
 from mdx.data.intensity import scale_intensity
 from mdx.data.store import load_array, load_geometry, save_array, save_geometry, slices_together
 from mdx.errors import DataError, nearest
@@ -32,7 +32,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 3  # raise it when the same file and settings give another sample
+VERSION = 4  # raise it when the same file and settings give another sample
 
 
 class TableLoader:
@@ -151,16 +151,16 @@ def load_file(paths: Mapping[str, Path], config: DataConfig, task: Task) -> Samp
     """
     images = {name: Path(paths[name]) for name in config.image}
     first = next(iter(images.values()))
-    case = Case(id=first.name, subject="", site="", images=images)
-    sample = TableLoader(config.model_copy(update={"cache": False}), task)(case, False)
-    found = (sample.image.ndim - 1, len(sample.image))
+    headers = [header_of(path) for path in images.values()]  # before the pixels, which may be many
+    found = (headers[0][0], sum(channels for _, channels in headers))
     if found != (task.dims, len(task.channels)):
         raise DataError(
             f"is {found[0]}-D with {found[1]} channel(s); the model takes {task.dims}-D with {len(task.channels)}",
             "give an image of the kind that it was trained on",
             first,
         )
-    return sample
+    case = Case(id=first.name, subject="", site="", images=images)
+    return TableLoader(config.model_copy(update={"cache": False}), task)(case, False)
 
 
 def label_map(probabilities: np.ndarray, task: Task) -> np.ndarray:

@@ -3,51 +3,50 @@
 from __future__ import annotations
 
 import gzip
-import zlib
+import io
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdx.data.formats import damaged, no_such_file, suffix_of, write_content
+from mdx.data.formats import damaged, require_bearable, require_file, suffix_of, write_content
 from mdx.errors import DataError
 from mdx.interfaces.geometry import FileLayout, Geometry
+
+SPARE_BYTES = 1 << 26
+"""What may follow the voxels in a compressed file."""
 
 
 def nifti_header_of(path: Path) -> tuple[int, int]:
     """Number of spatial dimensions and of channels, from the first bytes of a file."""
-    try:
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            start = stream.read(540)
-    except FileNotFoundError:
-        raise no_such_file(path) from None
-    except (EOFError, OSError, zlib.error) as error:
-        raise damaged(path, error) from error
-    shape = _header(path, start).get_data_shape()
+    require_file(path)
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if zipped else path.open("rb") as stream:
+        start = stream.read(540)
+    shape = _shape(path, _header(path, start))
     return 3, int(shape[3]) if len(shape) > 3 else 1
 
 
 def decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
     """(C, X, Y, Z) in the file's own voxel order, how it is stored, and the stored type."""
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
-    content = _unzipped(path, content)
-    header = _header(path, content)
-    shape = tuple(int(n) for n in header.get_data_shape())
+    zipped = gzip.GzipFile(fileobj=io.BytesIO(content)) if content[:2] == b"\x1f\x8b" else None
+    header = _header(path, zipped.read(540) if zipped else content)
+    shape = _shape(path, header)
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     dtype = header.get_data_dtype()
-    if not 2 <= len(shape) <= 4 or 0 in shape:
-        raise DataError(f"has the shape {shape}", "give a volume with 3 axes, or 4 with the channels last", path)
     if dtype.kind not in "iuf":
         raise DataError(f"holds {dtype} values", "convert it to an image of real numbers", path)
-    try:
-        stored = kind.from_bytes(content)
-        values = np.asanyarray(stored.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
-        raise damaged(path, error) from error
+    needed = int(header.get_data_offset()) + math.prod(shape) * dtype.itemsize
+    if zipped:
+        content = _unzipped(path, zipped, needed)
+    if len(content) < needed:
+        raise damaged(path, f"it has {len(content)} of {needed} bytes")
+    stored = kind.from_bytes(content)
+    values = np.asanyarray(stored.dataobj)
     affine = np.asarray(stored.affine, dtype=float)
     if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
         raise DataError("the header's affine is not valid", "export the image again", path)
@@ -56,13 +55,24 @@ def decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, st
     return np.moveaxis(values, -1, 0), layout, str(dtype)
 
 
-def _unzipped(path: Path, content: bytes) -> bytes:
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise damaged(path, error) from error
+def _shape(path: Path, header: Any) -> tuple[int, ...]:
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if not 2 <= len(shape) <= 4 or min(shape) < 1:
+        raise DataError(f"has the shape {shape}", "give a volume with 3 axes, or 4 with the channels last", path)
+    require_bearable(path, shape)
+    return shape
+
+
+def _unzipped(path: Path, stream: gzip.GzipFile, needed: int) -> bytes:
+    """The first ``needed`` bytes; the rest, which nothing uses, is read to the end for the sake of its check sum."""
+    stream.seek(0)
+    content = stream.read(needed)
+    beyond = 0
+    while chunk := stream.read(1 << 20):
+        beyond += len(chunk)
+        if beyond > SPARE_BYTES:
+            raise damaged(path, f"it unpacks to more than the {needed} bytes that its header asks for")
+    return content
 
 
 def _header(path: Path, content: bytes) -> Any:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mdx.data.formats import damaged, write_content
+from mdx.data.formats import require_bearable, write_content
+from mdx.data.pictures import ORIENTATION, upright
 from mdx.errors import DataError
 from mdx.interfaces.geometry import FileLayout
 
@@ -23,22 +24,23 @@ MILLIMETRES = {
     "cm": 10.0, "m": 1000.0, "inch": 25.4,
 }  # fmt: skip
 SLICES, COLOURS = "ZIQ", "CS"
+GREY = ("MINISBLACK", "MINISWHITE", "PALETTE")
 
 
-def decode_tiff(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str]:
+def decode_tiff(path: Path, content: bytes, indices: bool = False) -> tuple[np.ndarray, FileLayout, str]:
     """(C, rows, columns) of one page, or (C, X, Y, Z) of several; how it is stored; the stored type.
+
+    Inks and palettes become red, green and blue (with ``indices`` a palette's entries keep their numbers, which are the
+    labels of a mask), white stored as 0 is inverted, and pages are turned as their orientation tag says.
 
     Raises DataError for time series, for pages of different sizes, and for what is damaged.
     """
     import tifffile
 
-    try:
-        with tifffile.TiffFile(io.BytesIO(content)) as file:
-            values, axes = _pixels(path, content, file)
-            spacing = _spacing_mm(file) if any(a in SLICES for a in axes) else None
-            dtype = str(file.pages[0].dtype)
-    except (tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, SyntaxError) as error:
-        raise damaged(path, error) from error
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        values, axes = _pixels(path, file, indices)
+        spacing = _spacing_mm(file) if any(a in SLICES for a in axes) else None
+        dtype = str(file.pages[0].dtype)
     if values.dtype.kind not in "iufb":
         raise DataError(f"holds {dtype} values", "convert it to an image of real numbers", path)
     values = values.astype(np.uint8) if values.dtype.kind == "b" else values
@@ -49,11 +51,11 @@ def decode_tiff(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, str
         )
     if not slices:
         values = np.moveaxis(values, [axes.index(a) for a in [*colours, "Y", "X"]], range(values.ndim))
-        values = _without_alpha(values, colours)
+        values = values if colours else values[None]
         rgb = colours == ["S"] and len(values) == 3
         return values, FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".tif", colour=rgb), dtype
     values = np.moveaxis(values, [axes.index(a) for a in [*colours, "X", "Y", *slices]], range(values.ndim))
-    values = _without_alpha(values, colours)
+    values = values if colours else values[None]
     shape = tuple(values.shape[1:]) + ((len(values),) if len(values) > 1 else ())
     affine = np.diag([*(spacing or (1.0, 1.0, 1.0)), 1.0])
     layout = FileLayout("nifti", shape, affine, b"", ".nii.gz", colour=colours == ["S"] and len(values) == 3)
@@ -66,45 +68,65 @@ def tiff_header_of(path: Path, content: bytes) -> tuple[int, int]:
     return (2 if layout.kind == "image" else 3), len(values)
 
 
-def _without_alpha(values: np.ndarray, colours: list[str]) -> np.ndarray:
-    """Samples of a pixel (S) are grey or RGB, and alpha after them; channels (C) are what was recorded."""
-    if not colours:
-        return values[None]
-    return values[: {2: 1, 4: 3}[len(values)]] if colours == ["S"] and len(values) in (2, 4) else values
-
-
-def _pixels(path: Path, content: bytes, file: Any) -> tuple[np.ndarray, str]:
-    """The values and a letter for each of their axes."""
+def _pixels(path: Path, file: Any, indices: bool) -> tuple[np.ndarray, str]:
+    """The values as they are meant, and a letter for each of their axes."""
     pages = file.series
     if len(pages) > 1:
         shapes = ", ".join(" x ".join(map(str, series.shape)) for series in pages[:3])
         raise DataError(f"holds {len(pages)} images of different sizes ({shapes})", "save each in its own file", path)
-    series = pages[0]
-    try:
-        values = series.asarray()
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        # LZW and JPEG inside TIFF; Pillow itself inverts what is stored with white as 0
-        return _through_pillow(content, len(series.pages)).reshape(series.shape), series.axes
-    first = file.pages[0]
-    if first.photometric.name == "PALETTE":
-        table = np.asarray(first.colormap)  # (3, 256) of 16 bits
-        return np.moveaxis((table >> 8).astype(np.uint8)[:, values], 0, -1), series.axes + "S"
-    if first.photometric.name == "MINISWHITE" and values.dtype.kind in "bu":
-        values = ~values if values.dtype.kind == "b" else np.iinfo(values.dtype).max - values
-    return values, series.axes
+    series, first = pages[0], file.pages[0]
+    if 0 in series.shape:
+        raise DataError(f"has the shape {series.shape}", "export it again", path)
+    require_bearable(path, series.shape)
+    values, axes = series.asarray(), series.axes
+    if first.photometric.name == "PALETTE" and not indices:
+        table = np.asarray(first.colormap)  # (3, 2 to the bits) of 16 bits
+        values, axes = np.moveaxis((table >> 8).astype(np.uint8)[:, values], 0, -1), axes + "S"
+    elif "S" in axes:
+        values = np.moveaxis(values, axes.index("S"), -1)
+        axes = axes.replace("S", "") + "S"
+        values = _plain_colours(path, first, values)
+        values, axes = (values[..., 0], axes[:-1]) if values.shape[-1] == 1 else (values, axes)
+    elif first.photometric.name not in GREY:
+        raise _unread(path, first)
+    if first.photometric.name == "MINISWHITE":
+        values = _inverted(path, values, first.bitspersample)
+    rows, columns = axes.index("Y"), axes.index("X")
+    orientation = getattr(first.tags.get(ORIENTATION), "value", 1)
+    values = np.moveaxis(
+        upright(np.moveaxis(values, (rows, columns), (-2, -1)), orientation), (-2, -1), (rows, columns)
+    )
+    return values, axes
 
 
-def _through_pillow(content: bytes, pages: int) -> np.ndarray:
-    from PIL import Image
+def _plain_colours(path: Path, page: Any, values: np.ndarray) -> np.ndarray:
+    """(..., samples) of a pixel as (..., 1 or 3) or, where they are recorded channels, as they are; without alpha."""
+    name = page.photometric.name
+    if name == "RGB" or (name == "YCBCR" and "JPEG" in page.compression.name):  # the JPEG reader has made it RGB
+        return values[..., :3]
+    if name == "SEPARATED" and values.shape[-1] >= 4 and values.dtype.kind == "u":
+        full = np.iinfo(values.dtype).max  # cyan, magenta, yellow and black absorb what white paper reflects
+        left = (full - values[..., :4]).astype(np.float64)
+        return np.rint(left[..., :3] * left[..., 3:] / full).astype(values.dtype)
+    if name in GREY:
+        alpha = sum(int(kind) in (1, 2) for kind in page.extrasamples)
+        return values[..., : values.shape[-1] - alpha]
+    raise _unread(path, page)
 
-    frames = []
-    with Image.open(io.BytesIO(content)) as picture:
-        for page in range(pages):
-            picture.seek(page)
-            frames.append(np.array(picture))
-    return np.stack(frames)
+
+def _inverted(path: Path, values: np.ndarray, bits: int) -> np.ndarray:
+    if values.dtype.kind == "b":
+        return ~values
+    if values.dtype.kind != "u":
+        raise DataError(f"stores white as 0 in {values.dtype} values", "save it with black as 0", path)
+    return (2**bits - 1) - values
+
+
+def _unread(path: Path, page: Any) -> DataError:
+    return DataError(
+        f"stores its colours as {page.photometric.name} ({page.samplesperpixel} samples, {page.compression.name})",
+        "save it as grey or RGB", path,
+    )  # fmt: skip
 
 
 def _spacing_mm(file: Any) -> tuple[float, float, float] | None:
