@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mdx.errors import ResourceError
+from mdx.errors import ResourceError, UsageError
 
 
 @contextmanager
@@ -49,7 +49,7 @@ _UMASK = _umask()  # read once: os.umask can only be read by setting it, which i
 
 def path_suffix(path: Path) -> str:
     """``.nii.gz`` of ``scan.nii.gz``, else the last suffix."""
-    return ".nii.gz" if path.name.endswith(".nii.gz") else path.suffix
+    return ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix
 
 
 def cannot_write(path: Path, error: OSError) -> ResourceError:
@@ -81,6 +81,28 @@ def file_state(path: Path) -> tuple[int, int]:
         return state.st_size, state.st_mtime_ns
     states = [entry.stat() for entry in os.scandir(inside[0]) if entry.is_file()]
     return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
+
+
+def refuse_to_replace(targets: Iterable[Path], inputs: Iterable[Path], force: bool = False) -> None:
+    """Raise UsageError if one of the ``targets`` is there already, unless ``force``; if it is an input, always.
+
+    An input is known under whatever name it is reached: through links, hard links and another spelling of its path.
+    """
+    read = {_same_file(path): path for path in inputs if path.exists()}
+    for target in targets:
+        if not target.exists():
+            continue
+        if _same_file(target) in read:
+            raise UsageError("is what is read: it would be lost", "write to another folder with --out", target)
+        if not force:
+            raise UsageError(
+                "is there already", "write to another folder with --out, or replace it with --force", target
+            )
+
+
+def _same_file(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

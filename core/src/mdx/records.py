@@ -15,6 +15,7 @@ from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan
 from mdx.runs import directory as folders
 from mdx.runs.provenance import machine, versions
+from mdx.runs.seen import record_seen
 
 
 def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
@@ -29,6 +30,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
     write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
     write_splits(data.cases, directory / "splits.csv")
     _write_table(data, directory / "data.csv")
+    record_seen(data, directory)
     confounding = confounding_table(data)
     if confounding is not None:
         write_json(directory / "confounding.json", confounding)
@@ -49,6 +51,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "data_uri_kind": plan.data.partition(":")[0],
         "cohorts": {name: absolute_uri(uri) for name, uri in plan.cohorts.items()},
         "split_hash": split_hash(data.cases),
+        "roles": {case.site: case.role for case in data.cases},
         "task": dataclasses.asdict(data.task),
         "layers": plan.layers,
         "init_from": {"name": plan.init_from.name, "path": str(plan.init_from.resolve()), "digest": plan.init_digest}

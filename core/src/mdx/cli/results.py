@@ -15,12 +15,13 @@ def apply_command(
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     site: str = typer.Option(None, help="The site of the files, for methods that have a part for each site."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
+    force: bool = typer.Option(False, "--force", help="Replace files that are there; an input is never replaced."),
     as_json: bool = typer.Option(False, "--json", help="Print the written files as JSON."),
 ) -> None:
     """Apply a run to new files; predictions lie exactly on the files that were read."""
     from mdx.applying import apply_files
 
-    written = apply_files(run, files, out, variant=variant, site=site, device=device)
+    written = apply_files(run, files, out, variant=variant, site=site, device=device, force=force)
     if as_json:
         typer.echo(json.dumps({source: [str(p) for p in paths] for source, paths in written.items()}, indent=1))
         return
@@ -34,19 +35,26 @@ def evaluate_command(
     out: Path = typer.Option(None, help="Folder for scores.csv and summary.json; RUN/evaluations/NAME if not given."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
+    force: bool = typer.Option(False, "--force", help="Replace scores of other data that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Score a finished run on labelled cases: all of a table, or its test split where it has one."""
     from mdx.applying import evaluate_run
 
-    folder, summary = evaluate_run(run, data, out, variant=variant, device=device)
+    folder, summary = evaluate_run(run, data, out, variant=variant, device=device, force=force)
     if as_json:
         typer.echo(json.dumps(summary, indent=1))
         return
+    wide = {key: max(len(str(row[key])) for row in summary) + 2 for key in ("metric", "group")}
     for row in summary:
         interval = f"[{row['low']:.3f}, {row['high']:.3f}]" if row["low"] is not None else ""
-        typer.echo(f"{row['metric']:<16}{row['group']:<24}{row['mean']:.3f} {interval} n={row['n_subjects']}")
+        name = f"{row['metric']:<{wide['metric']}}{row['group']:<{wide['group']}}"
+        typer.echo(f"{name}{_number(row['mean'])} {interval} n={row['n_subjects']}")
     typer.echo(f"scores: {folder / 'scores.csv'}")
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def report_command(run: Path = typer.Argument(help="Directory of a run.")) -> None:

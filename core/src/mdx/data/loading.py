@@ -14,7 +14,9 @@ import torch
 
 from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
+from mdx.data.dicom import is_dicom
 from mdx.data.facts import file_key
+from mdx.data.formats import TIFFS, suffix_of
 from mdx.data.geometry import (
     bring_to_size,
     compare_grids,
@@ -171,6 +173,20 @@ def label_map(probabilities: np.ndarray, task: Task) -> np.ndarray:
     return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(np.uint8 if numbers.max() <= 255 else np.uint16)
 
 
+def prediction_paths(image: Path, folder: Path, case_id: str) -> list[Path]:
+    """Every file that predictions for an image may be written as; one of them is the mask, one the image."""
+    if is_dicom(image) or suffix_of(image) in TIFFS:
+        suffix = ".nii.gz" if header_of(image)[0] == 3 else ".png" if is_dicom(image) else ".tif"
+    else:
+        suffix = _written_suffix(suffix_of(image) or image.suffix.lower())
+    return [folder / f"{case_id}{suffix}", folder / f"{case_id}_image{suffix}"]
+
+
+def _written_suffix(suffix: str) -> str:
+    """JPEG would change values, so PNG is written for it."""
+    return ".png" if suffix in (".jpg", ".jpeg") else suffix
+
+
 def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: str, config: DataConfig) -> list[Path]:
     """Write the mask as ``<case_id><suffix>`` and the image as ``<case_id>_image<suffix>``, on the file's own grid.
 
@@ -179,8 +195,7 @@ def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: 
     paths.
     """
     geometry = prediction.geometry
-    suffix = geometry.layout.suffix.lower() if geometry.layout else ".nii.gz"
-    suffix = ".png" if suffix in (".jpg", ".jpeg") else suffix
+    suffix = _written_suffix(geometry.layout.suffix.lower()) if geometry.layout else ".nii.gz"
     written: list[Path] = []
     if prediction.segmentation is not None:
         probabilities, grid = undo_resampling(np.asarray(prediction.segmentation, dtype=np.float32), geometry)

@@ -26,7 +26,7 @@ def open_dataset(uri: str, config: DataConfig) -> Dataset:
     """
     scheme, colon, rest = uri.partition(":")
     if scheme == "csv" and colon:
-        return open_table(rest, config)
+        return open_table(Path(rest).expanduser(), config)
     named = colon and scheme.isidentifier() and len(scheme) > 1  # C:\data is a path
     if uri.lower().endswith(TABLES) and (not named or Path(uri).exists()):
         return open_table(uri, config)
@@ -78,13 +78,16 @@ def open_folder(layout: str, rest: str, config: DataConfig) -> Dataset:
 
 
 def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig) -> Dataset:
+    given = any(case.split for case in cases)
     try:
         cases = assign_splits(cases, config)
         cases = assign_roles(cases, config.source, config.target, config.reference)
     except DataError as error:
         raise error if error.where else DataError(error.what, error.remedy, path) from error
     task = infer_task(cases, config)
-    return Dataset(task, cases, TableLoader(config, task))
+    made = Dataset(task, cases, TableLoader(config, task))
+    made.split_given = given
+    return made
 
 
 def infer_task(cases: Sequence[Case], config: DataConfig) -> Task:

@@ -202,7 +202,12 @@ class Dataset:
         loader: reads and preprocesses a case; called with whether its labels may be seen.
         cohorts: named datasets besides this one, each with its own task (``--data pretrain=...``).
         hidden: ids of the cases whose labels may not be read.
+
+    Attributes:
+        split_given: whether the table itself says who is trained and tested on.
     """
+
+    split_given: bool = False
 
     def __init__(
         self,

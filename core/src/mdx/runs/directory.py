@@ -66,6 +66,11 @@ def owned(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_run(path: Path) -> bool:
+    """Whether a folder is the directory of a run."""
+    return (path / "provenance.json").is_file()
+
+
 def find_run(path: str | Path) -> Path:
     """The run directory at ``path``. Raises UsageError if there is none."""
     folder = Path(path)
