@@ -21,6 +21,7 @@ from mdx.runs.device import make_fabric
 from mdx.runs.directory import find_run, is_run, read_json
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.seen import read_seen
+from mdx.spreadsheets import defused
 
 
 def _loaded(run: Path, variant: str | None, device: str) -> LoadedRun:
@@ -141,7 +142,7 @@ def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)))
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({k: defused(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows)
     write_atomically(path, text.getvalue())
 
 

@@ -16,6 +16,7 @@ from mdx.planning import Plan
 from mdx.runs import directory as folders
 from mdx.runs.provenance import machine, versions
 from mdx.runs.seen import record_seen
+from mdx.spreadsheets import csv_text
 
 
 def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
@@ -77,8 +78,6 @@ def absolute_uri(uri: str) -> str:
 
 
 def _write_table(data: Dataset, path: Path) -> None:
-    import pandas as pd
-
     rows = [
         {"case": c.id, "subject": c.subject, "site": c.site, "split": c.split, "role": c.role}
         | {name: str(image) for name, image in c.images.items()}
@@ -86,4 +85,4 @@ def _write_table(data: Dataset, path: Path) -> None:
         | dict(c.columns)
         for c in data.cases
     ]
-    write_atomically(path, pd.DataFrame(rows).to_csv(index=False))
+    write_atomically(path, csv_text(rows))

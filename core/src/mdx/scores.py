@@ -18,6 +18,7 @@ from mdx.plugins.manager import HookCaller
 from mdx.runs import directory as folders
 from mdx.runs.loading import LoadedRun
 from mdx.runs.scoring import evaluators_for, score_cases
+from mdx.spreadsheets import csv_text
 
 
 def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller, others: Dataset | None = None) -> None:
@@ -50,7 +51,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
 
     rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
     table = pd.DataFrame(rows)
-    write_atomically(directory / "scores.csv", table.to_csv(index=False))
+    write_atomically(directory / "scores.csv", csv_text(table))
     if details:
         write_json(directory / "details.json", details)
     path = directory / "timings.json"

@@ -52,29 +52,54 @@ def test_a_finished_run_has_its_method_sites_seed_and_score_at_the_targets(mdx: 
     summary = json.loads((run / "summary.json").read_text())
     mean = next(r["mean"] for r in summary if (r["metric"], r["group"]) == ("absolute_error", "role=target"))
     assert row == {
-        "run": run.name, "variant": "slope/line", "sites": "A to B,C", "seed": 0, "state": "done",
-        "score": f"absolute_error {mean:.3f}", "age": row["age"],
+        "run": run.name, "path": str(run.resolve()), "plugin": "slope", "variant": "line",
+        "sites": {"source": ["A"], "target": ["B", "C"]}, "seed": 0, "state": "done", "error": None,
+        "metric": "absolute_error", "score": mean, "started": row["started"], "age_s": row["age_s"],
     }  # fmt: skip
+    assert 0 <= row["age_s"] < 3600
+    code, printed = mdx("runs", folder)
+    assert code == 0
+    assert f"slope/line  A to B,C  0     done   absolute_error {mean:.3f}" in printed
 
 
-def test_a_failed_run_is_listed_with_the_reason(mdx: Mdx, folder: Path) -> None:
-    unfinished(folder, {"state": "failed", "error": "ValueError: broken"})
-    assert listed(mdx, folder)["state"] == "failed: ValueError: broken"
+def test_a_failed_run_is_listed_with_the_reason_cut_to_the_width(mdx: Mdx, folder: Path) -> None:
+    unfinished(folder, {"state": "failed", "error": "ValueError: broken " + "very " * 100})
+    assert listed(mdx, folder)["error"].startswith("ValueError: broken very")
+    printed = mdx("runs", folder)[1]
+    assert "failed: ValueError: broken very" in printed
+    assert max(map(len, printed.splitlines())) < 180
 
 
 def test_a_run_without_its_process_is_killed_and_one_whose_lock_is_held_is_running(mdx: Mdx, folder: Path) -> None:
     path = unfinished(folder, {"state": "running"})
-    assert listed(mdx, folder)["state"] == "killed, mdx resume goes on"
+    assert listed(mdx, folder)["state"] == "killed"
+    assert "killed, mdx resume goes on" in mdx("runs", folder)[1]
     handle = os.open(path / ".lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
     assert listed(mdx, folder)["state"] == "running"
     os.close(handle)
 
 
-def test_a_directory_that_cannot_be_read_is_listed_with_the_reason(mdx: Mdx, folder: Path) -> None:
+@pytest.mark.parametrize("content", [b"{", b"null", b"[]", b'"text"', b"{}", b"\xff\xfe", b"[" * 100_000, b""])
+@pytest.mark.parametrize("name", ["provenance.json", "status.json", "summary.json", "splits.csv"])
+def test_a_damaged_run_is_listed_with_the_file_that_is_damaged_and_the_others_with_it(
+    mdx: Mdx, folder: Path, name: str, content: bytes
+) -> None:
     (run,) = folder.iterdir()
-    (run / "provenance.json").write_text("{")
-    assert listed(mdx, folder)["state"].startswith("not readable (JSONDecodeError")
+    shutil.copytree(run, folder / "whole")
+    (run / "done").unlink()
+    (run / name).write_bytes(content)
+    if (name, content) == ("summary.json", b"[]"):
+        return  # a summary without rows is one
+    code, printed = mdx("runs", folder, "--json")
+    assert code == 0
+    damaged, whole = json.loads(printed)
+    assert damaged["state"] == "not readable"
+    assert name in damaged["error"]
+    assert whole["state"] == "done"
+    for command in ("report", "resume", "apply"):
+        more = [folder / "x.nii.gz"] if command == "apply" else []
+        assert mdx(command, run, *more)[0] not in (0, 1) or command == "resume", command
 
 
 def test_no_folder_is_a_usage_error(mdx: Mdx, tmp_path: Path) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 
 import typer
 
+from mdx.runs.directory import is_done, read_json, read_splits
+
+WIDEST_STATE = 60
+
 
 def runs_command(
     folder: Path = typer.Argument(Path("runs"), help="A folder of runs, or of a sweep."),
@@ -28,45 +32,81 @@ def runs_command(
     if not found:
         typer.echo(f"there is no run in {folder}")
         return
-    heads = ["run", "variant", "sites", "seed", "state", "score", "age"]
-    rows = [heads, *[[str(row[head]) for head in heads] for row in found]]
-    widths = [max(len(r[i]) for r in rows) for i in range(len(heads))]
+    rows = [["run", "variant", "sites", "seed", "state", "score", "age"], *map(_in_words, found)]
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
     for row in rows:
         typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
 def run_row(directory: Path) -> dict[str, Any]:
-    """What one line says of a run; a directory that cannot be read is listed with the reason."""
-    row: dict[str, Any] = dict.fromkeys(("variant", "sites", "seed", "state", "score", "age"), "")
-    row["run"] = directory.name
+    """What is known of a run, in numbers and texts for programs; one that cannot be read is listed with the reason.
+
+    Returns:
+        ``run``, ``path``, ``plugin``, ``variant``, ``sites`` by role, ``seed``, ``state`` (done, running, stopped,
+        killed, failed, not readable), ``error``, ``metric`` and ``score``, ``started`` and ``age_s``.
+    """
+    from mdx.errors import DataError
+
+    row: dict[str, Any] = {
+        "run": directory.name, "path": str(directory.resolve()), "plugin": None, "variant": None, "sites": {},
+        "seed": None, "state": None, "error": None, "metric": None, "score": None, "started": None, "age_s": None,
+    }  # fmt: skip
     try:
-        facts = json.loads((directory / "provenance.json").read_text(encoding="utf-8"))
+        facts = read_json(directory / "provenance.json")
+        row |= {key: facts.get(key) for key in ("plugin", "variant", "seed", "started")}
+        row["age_s"] = _age_s(facts.get("started"))
         status = directory / "status.json"
-        state = json.loads(status.read_text(encoding="utf-8")) if status.exists() else {}
-        row |= {"variant": f"{facts['plugin']}/{facts['variant']}", "seed": facts["seed"], "sites": _sites(directory)}
-        row |= {"state": _state(directory, state), "age": _age(facts["started"])}
+        row |= _state(directory, read_json(status) if status.exists() else {})
+        row["sites"] = _sites(directory)
         summary = directory / "summary.json"
         if summary.exists():
-            row["score"] = _score(json.loads(summary.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as error:
-        row["state"] = f"not readable ({type(error).__name__}: {error})"
+            row["metric"], row["score"] = _score(read_json(summary))
+    except DataError as error:
+        row |= {"state": "not readable", "error": f"{Path(str(error.where)).name} {error.what}"}
+    except Exception as error:  # whatever is in one folder, the others are listed
+        row |= {"state": "not readable", "error": f"{type(error).__name__}: {error}"}
     return row
 
 
-def _state(directory: Path, state: dict[str, Any]) -> str:
-    """``done``, ``running``, ``stopped``, ``failed: why``; a run whose process has gone is ``killed``."""
-    if (directory / "done").exists():
-        return "done"
+def _in_words(row: dict[str, Any]) -> list[str]:
+    sites = " to ".join(",".join(row["sites"][role]) for role in ("source", "target") if row["sites"].get(role))
+    state = str(row["state"])
+    if state in ("stopped", "killed"):
+        state += ", mdx resume goes on"
+    if row["error"]:
+        state += f": {row['error']}"
+    return [
+        row["run"],
+        f"{row['plugin']}/{row['variant']}" if row["plugin"] else "",
+        sites or ",".join(site for found in row["sites"].values() for site in found),
+        "" if row["seed"] is None else str(row["seed"]),
+        state if len(state) <= WIDEST_STATE else f"{state[: WIDEST_STATE - 3]}...",
+        "" if row["score"] is None else f"{row['metric']} {row['score']:.3f}",
+        "" if row["age_s"] is None else _age(row["age_s"]),
+    ]
+
+
+def _state(directory: Path, state: dict[str, Any]) -> dict[str, Any]:
+    """A run whose process has gone without a word is ``killed``."""
+    if is_done(directory):
+        return {"state": "done"}
     if state.get("state") == "failed":
-        return f"failed: {state.get('error', '')}"
+        return {"state": "failed", "error": state.get("error") or None}
     if state.get("state") == "stopped":
-        return "stopped, mdx resume goes on"
-    return "running" if _held(directory) else "killed, mdx resume goes on"
+        return {"state": "stopped"}
+    return {"state": "running" if _held(directory) else "killed"}
 
 
-def _age(started: str) -> str:
-    """The time since the start of a run, in its largest unit: ``3 h``."""
-    seconds = int((datetime.now().astimezone() - datetime.fromisoformat(started)).total_seconds())
+def _age_s(started: Any) -> int | None:
+    """Seconds since the start of a run."""
+    try:
+        return int((datetime.now().astimezone() - datetime.fromisoformat(started)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def _age(seconds: int) -> str:
+    """A time in its largest unit: ``3 h``."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds // size} {unit}"
@@ -92,20 +132,19 @@ def _held(directory: Path) -> bool:
     return False
 
 
-def _sites(directory: Path) -> str:
-    import csv
+def _sites(directory: Path) -> dict[str, list[str]]:
+    """The sites of each role."""
+    table = read_splits(directory)
+    found: dict[str, list[str]] = {}
+    for site, role in dict(zip(table["site"], table["role"], strict=True)).items():
+        found.setdefault(role, []).append(site)
+    return found
 
-    with (directory / "splits.csv").open(encoding="utf-8", newline="") as file:
-        roles = {row["site"]: row["role"] for row in csv.DictReader(file)}
-    parts = [",".join(s for s, r in roles.items() if r == role) for role in ("source", "target")]
-    return " to ".join(p for p in parts if p) or ",".join(roles)
 
-
-def _score(summary: list[dict[str, Any]]) -> str:
+def _score(summary: list[dict[str, Any]]) -> tuple[str | None, float | None]:
     """The main metric, at the targets where there are some."""
     main = ("surface_dice", "dice", "accuracy", "absolute_error")
     metrics = [row["metric"] for row in summary]
     metric = next((m for m in main if m in metrics), metrics[0] if metrics else None)
     of = {row["group"]: row["mean"] for row in summary if row["metric"] == metric}
-    value = of.get("role=target", of.get("all"))
-    return f"{metric} {value:.3f}" if value is not None else ""
+    return metric, of.get("role=target", of.get("all"))

@@ -12,24 +12,17 @@ from typing import Any
 from mdx.data.config import DataConfig
 from mdx.data.facts import FileFacts, read_facts
 from mdx.data.geometry import mismatch
+from mdx.data.mask_values import mask_errors, mask_warnings
+from mdx.data.problems import Problem
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset
 
 SHOWN = 20
 FEWEST_SUBJECTS = 3
-MOST_LABELS = 256
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a case (or a site, or the whole table), and what to do."""
-
-    case: str
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.case}: {self.what}" + (f" -> {self.remedy}" if self.remedy else "")
+SPECTACULAR = 1e30
+OLDEST = 120
+NUMBERS_FOR_MISSING = {-1.0, -4.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0}
+CODES_OF_MISSING = {"na", "nan", "none", "null", "unknown", "missing", "?", "-"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,15 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
             first = next(iter(own.values()))
             report.errors.extend(_mask_problems(case, first, masks[case.mask], config))
     good = {path: facts for path, facts in images.items() if isinstance(facts, FileFacts)}
+    read = [(c, c.mask, f) for c in data.cases if c.mask and isinstance(f := masks[c.mask], FileFacts)]
+    if data.task.kind == "segmentation":
+        found = list(mask_errors(read, config))
+        report.errors.extend(found)
+        report.warnings.extend([] if found else mask_warnings(read, config))
     report.errors.extend(_absent_classes(data, masks.values(), config))
+    report.warnings.extend(_odd_values(data.cases, good))
+    report.notes.extend(_unlabelled(data))
+    report.warnings.extend(_labels_that_look_odd(data))
     _same_content(data.cases, good, report)
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
@@ -132,8 +133,6 @@ def _mask_problems(
             case.id, f"{case.mask}: the mask is empty",
             "empty the cell if the case is not labelled; --set data.empty_masks=allow if nothing is there to mark",
         )  # fmt: skip
-    if len(mask.labels) > MOST_LABELS:
-        yield Problem(case.id, f"{case.mask}: {len(mask.labels)} different labels", "this looks like an image, no mask")
 
 
 def _absent_classes(data: Dataset, masks: Iterable[FileFacts | DataError], config: DataConfig) -> Iterable[Problem]:
@@ -144,6 +143,69 @@ def _absent_classes(data: Dataset, masks: Iterable[FileFacts | DataError], confi
         if int(name) not in found:
             known = ", ".join(map(str, sorted(found)))
             yield Problem("the table", f"no mask holds the class {name}", f"the masks hold {known}: set data.classes")
+
+
+def _odd_values(cases: Sequence[Case], facts: dict[Path, FileFacts]) -> Iterable[Problem]:
+    """Blank scans, and values that no scanner gives."""
+    for what, is_so in (
+        ("hold one value only", lambda f: f.minimum == f.maximum),
+        ("hold values beyond 1e30", lambda f: max(abs(f.minimum), abs(f.maximum)) > SPECTACULAR),
+    ):
+        found = [
+            f"{case.id} ({facts[path].minimum:.4g} to {facts[path].maximum:.4g})"
+            for case in cases for path in case.images.values() if path in facts and is_so(facts[path])
+        ]  # fmt: skip
+        if found:
+            more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+            yield Problem(
+                "the table", f"{len(found)} image(s) {what}: {', '.join(found[:5])}{more}", "look at these files"
+            )
+
+
+def _unlabelled(data: Dataset) -> Iterable[Problem]:
+    label = data.task.label
+    lacking = [case.id for case in data.cases if case.id not in {c.id for c in data.labelled.cases}] if label else []
+    if lacking:
+        named = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        yield Problem(
+            "the table", f"{len(lacking)} of {len(data)} cases have no {label} ({named})",
+            "they are neither trained on nor scored, where labels are needed",
+        )  # fmt: skip
+
+
+def _labels_that_look_odd(data: Dataset) -> Iterable[Problem]:
+    """Numbers that stand for "missing", ages that nobody has, classes that differ in their letters' case only."""
+    label = data.task.label
+    values = [(case.id, case.value(label)) for case in data.cases if label and case.value(label) is not None]
+    if data.task.kind == "classification":
+        alike: dict[str, set[str]] = defaultdict(set)
+        for _, value in values:
+            alike[str(value).casefold()].add(str(value))
+        for names in alike.values():
+            if len(names) > 1:
+                yield Problem(
+                    "the table", f"the classes {', '.join(sorted(names))} differ in upper and lower case only",
+                    "write them alike if they are one",
+                )  # fmt: skip
+        counts = Counter(str(value) for _, value in values if str(value).lower() in CODES_OF_MISSING)
+        for name, n in counts.items():
+            yield Problem(
+                "the table", f"'{name}' is a class of its own ({n} cases)", "empty the cells if it means 'not known'"
+            )
+    if data.task.kind == "regression":
+        numbers = [(case, float(value)) for case, value in values]
+        inside = [v for _, v in numbers if v not in NUMBERS_FOR_MISSING]
+        odd = [
+            f"{case}: {v:g}" for case, v in numbers
+            if (label == "age" and not 0 <= v <= OLDEST)
+            or (v in NUMBERS_FOR_MISSING and inside and not min(inside) <= v <= max(inside))
+        ]  # fmt: skip
+        if odd:
+            more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
+            yield Problem(
+                "the table", f"{len(odd)} value(s) of {label} look like codes for missing ones: "
+                f"{', '.join(odd[:5])}{more}", "empty these cells if they are",
+            )  # fmt: skip
 
 
 def _classes(data: Dataset, report: CheckReport) -> None:

@@ -22,6 +22,7 @@ from mdx.interfaces.geometry import Geometry
 
 VERSION = 3  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
+FEWEST_OF_A_RIM = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class FileFacts:
         minimum, maximum: of the finite values.
         not_finite: how many values are NaN or infinite.
         labels: voxels of each value above 0, for masks.
+        rims: values of a mask nine tenths of whose voxels lie between a lower and a higher neighbour.
         digest: hash of the values in RAS, so that one scan in two formats is found to be one; empty for masks.
     """
 
@@ -50,6 +52,7 @@ class FileFacts:
     maximum: float
     not_finite: int
     labels: Mapping[int, int]
+    rims: tuple[int, ...]
     digest: str
 
     @property
@@ -154,10 +157,13 @@ def find_facts(path: Path, kind: Kind) -> FileFacts:
     values, layout, dtype = decode(path, mask=kind == "mask")
     stored, geometry = bring_to_ras(values, layout)
     labels: dict[int, int] = {}
+    rims: tuple[int, ...] = ()
     not_finite = count_not_finite(values)
     if kind == "mask" and not not_finite:
-        counts = np.bincount(as_labels(path, values).ravel())
+        drawn = as_labels(path, values)[0]
+        counts = np.bincount(drawn.ravel())
         labels = {int(v): int(counts[v]) for v in np.flatnonzero(counts) if v > 0}
+        rims = _rims(drawn, labels)
     finite = values[np.isfinite(values)] if not_finite else values
     return FileFacts(
         shape=tuple(int(n) for n in geometry.shape),
@@ -170,8 +176,26 @@ def find_facts(path: Path, kind: Kind) -> FileFacts:
         maximum=float(finite.max()) if finite.size else float("nan"),
         not_finite=not_finite,
         labels=labels,
+        rims=rims,
         digest=_digest(stored) if kind == "image" else "",
     )
+
+
+def _rims(drawn: np.ndarray, labels: Mapping[int, int]) -> tuple[int, ...]:
+    """The values that lie between two others, as interpolation between labels leaves them."""
+    if len(labels) < 2:
+        return ()
+    lower, higher = np.zeros(drawn.shape, bool), np.zeros(drawn.shape, bool)
+    for axis in range(drawn.ndim):
+        ahead = tuple(slice(1, None) if a == axis else slice(None) for a in range(drawn.ndim))
+        behind = tuple(slice(None, -1) if a == axis else slice(None) for a in range(drawn.ndim))
+        rises, falls = drawn[ahead] > drawn[behind], drawn[ahead] < drawn[behind]
+        lower[ahead] |= rises
+        higher[behind] |= rises
+        lower[behind] |= falls
+        higher[ahead] |= falls
+    between = np.bincount(drawn[lower & higher].ravel(), minlength=max(labels) + 1)
+    return tuple(v for v, n in sorted(labels.items()) if n >= FEWEST_OF_A_RIM and between[v] >= 0.9 * n)
 
 
 def _digest(values: np.ndarray) -> str:

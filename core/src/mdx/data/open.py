@@ -11,11 +11,9 @@ from mdx.data.facts import FileFacts, read_facts
 from mdx.data.images import header_of
 from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
-from mdx.data.table import TABLES, cases_as_rows, read_table, rows_as_cases
+from mdx.data.table import MOST_CLASSES_OF_NUMBERS, TABLES, cases_as_rows, read_table, rows_as_cases
 from mdx.errors import DataError, nearest
 from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
-
-MOST_CLASSES_OF_NUMBERS = 10
 
 
 def open_dataset(uri: str, config: DataConfig) -> Dataset:
@@ -112,7 +110,9 @@ def infer_task(cases: Sequence[Case], config: DataConfig) -> Task:
     if label not in columns:
         raise DataError(f"the table has no column '{label}'", nearest(label, columns))
     values = [case.columns.get(label) for case in cases]
-    if label == "age" and not any(isinstance(value, str) for value in values):
+    if not any(value is not None for value in values):
+        raise DataError(f"no case has a value in the column '{label}'", "fill it, or name another with data.label")
+    if label == "age":
         return Task("regression", (), channels, dims, sites, label)  # few people have few ages
     kind, names = _kind_of(values)
     return Task(kind, names, channels, dims, sites, label)

@@ -13,6 +13,7 @@ from mdx.data.config import DataConfig
 from mdx.errors import DataError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case
+from mdx.spreadsheets import defused
 
 
 def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
@@ -107,5 +108,5 @@ def write_splits(cases: Iterable[Case], path: Path) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["case", "subject", "site", "split", "role"])
-    writer.writerows([c.id, c.subject, c.site, c.split, c.role] for c in cases)
+    writer.writerows([c.id, defused(c.subject), defused(c.site), c.split, c.role] for c in cases)
     write_atomically(path, stream.getvalue())

@@ -11,18 +11,36 @@ from pathlib import Path
 from typing import Any
 
 from mdx.data.config import DataConfig
-from mdx.data.images import SUFFIXES
+from mdx.data.formats import SUFFIXES, reading, require_file
 from mdx.errors import DataError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case
+from mdx.spreadsheets import NUMBER, defused, undefused
 
 TABLES = (".csv", ".tsv", ".parquet")
 SPLITS = ("train", "val", "test")
 ROLES = ("source", "target", "reference", "unlabelled")
 CASE_COLUMNS = ("case", "id")
-EMPTY = {"", "na", "n/a", "nan", "none", "null"}
+EMPTY = {"", "n/a"}
+NOT_KNOWN = {"na", "nan", "none", "null", "<na>"}
+"""Among numbers, and where a file, a split or a role is named, these mean that there is none; else they are words."""
+WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+AGE = re.compile(r"(\d{3})([YMWD])", re.ASCII)
+YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+MOST_CLASSES_OF_NUMBERS = 10
+
+
+class Row(dict[str, str]):
+    """The cells of a row by column, and the line of the file that it begins on."""
+
+    line: int
+
+
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 SHOWN = 20
+MOST_DIGITS = 300
+LONGEST_NAME = 200
+"""Of a case: it names files, to which endings are added."""
 
 
 def read_table(path: str | Path, config: DataConfig) -> list[Case]:
@@ -51,6 +69,7 @@ def rows_as_cases(
         )
     if not rows:
         raise DataError("the table has no rows", "'mdx data init FOLDER' writes one from a folder of images", path)
+    rows = [_without_unknown(row, {*config.image, "mask", "split", "role"}) for row in rows]
     mask_column = _mask_column(header, rows, config.label)
     problems = [
         *_empty_cells(rows, needed),
@@ -68,6 +87,8 @@ def rows_as_cases(
         )
     known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column}
     others = {name: _typed([row[name] for row in rows]) for name in header if name not in known}
+    for name in {"age", config.label} & set(others):
+        others[name] = _as_numbers(name, rows, others[name], path)
     locate = _locator(str(folder.absolute()))
     return [
         Case(
@@ -84,51 +105,73 @@ def rows_as_cases(
     ]
 
 
-def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
     """Header and rows of a table as texts; cells such as ``n/a`` are empty. Raises DataError if it cannot be read."""
     if path.suffix.lower() not in TABLES:
         raise DataError("is no table", f"give a file that ends in {', '.join(TABLES)}", path)
-    try:
-        if path.suffix.lower() == ".parquet":
+    if not path.exists():
+        raise DataError("there is no such table", "check the path, or write one with 'mdx data init'", path)
+    require_file(path)
+    if path.suffix.lower() == ".parquet":
+        with reading(path):
             return _parquet_rows(path)
+    try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             first = stream.readline()
-            stream.seek(0)
-            separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
-            lines = list(csv.reader(stream, delimiter=separator))
-    except FileNotFoundError:
-        raise DataError("there is no such table", "check the path, or write one with 'mdx data init'", path) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            named = re.fullmatch(r"sep=(.)\s*", first)  # Excel's own word for the separator
+            if named is None:
+                stream.seek(0)
+            separator = "\t" if path.suffix.lower() == ".tsv" else named[1] if named else max(",;\t", key=first.count)
+            reader = csv.reader(stream, delimiter=separator)
+            lines = [(reader.line_num + (named is not None), line) for line in reader]
+    except csv.Error as error:
+        raise DataError(
+            f"is no table ({error})", "close every quote, and keep cells below 131072 characters", path
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({error})", "save it as CSV in UTF-8", path) from error
-    header = [name.strip() for name in lines[0]] if lines else []
+    header = [name.strip() for name in lines[0][1]] if lines else []
     twice = [name for name, n in Counter(header).items() if n > 1 and name]
     if twice:
         raise DataError(f"the column '{twice[0]}' is there twice", "rename one of them", path)
-    wrong = [n for n, line in enumerate(lines[1:], start=2) if line and len(line) > len(header)]
+    wrong = [n for n, line in lines[1:] if len(line) > len(header)]
     if wrong:
         raise DataError(f"line {wrong[0]} has more cells than the header", "quote cells that hold commas", path)
-    return header, [
-        {name: _cell(cell) for name, cell in zip(header, line + [""] * (len(header) - len(line)), strict=True)}
-        for line in lines[1:]
-        if any(line)
-    ]
+    rows = []
+    for n, line in lines[1:]:
+        if any(cell.strip() for cell in line):
+            row = Row(zip(header, map(_cell, [*line, *[""] * (len(header) - len(line))]), strict=True))
+            row.line = n
+            rows.append(row)
+    return header, rows
 
 
-def _parquet_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    import pyarrow
+def _parquet_rows(path: Path) -> tuple[list[str], list[Row]]:
     from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path)
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"cannot be read ({error})", "save it as Parquet or CSV again", path) from error
-    rows = [{k: "" if v is None else _cell(str(v)) for k, v in row.items()} for row in table.to_pylist()]
+    table = parquet.read_table(path)
+    rows = []
+    for n, values in enumerate(table.to_pylist(), start=2):
+        row = Row({k: "" if v is None or v != v else _cell(str(v)) for k, v in values.items()})
+        row.line = n
+        rows.append(row)
     return list(table.column_names), rows
 
 
 def _cell(text: str) -> str:
-    text = text.strip()
+    text = text.strip(" \n\x0b\x0c")
+    text = undefused(text) if text.startswith("'") else text.strip()
     return "" if text.lower() in EMPTY else text
+
+
+def _without_unknown(row: Mapping[str, str], columns: Iterable[str]) -> Row:
+    """The row with cells such as ``NA`` emptied in columns that hold no words."""
+    found = Row(row)
+    found.line = getattr(row, "line", 0)
+    for name in columns:
+        if found.get(name, "").lower() in NOT_KNOWN:
+            found[name] = ""
+    return found
 
 
 def _mask_column(header: Sequence[str], rows: Sequence[Mapping[str, str]], label: str) -> str | None:
@@ -138,13 +181,18 @@ def _mask_column(header: Sequence[str], rows: Sequence[Mapping[str, str]], label
 
 
 def _empty_cells(rows: Sequence[Mapping[str, str]], needed: Iterable[str]) -> list[str]:
-    return [f"line {n}: '{name}' is empty" for n, row in enumerate(rows, start=2) for name in needed if not row[name]]
+    return [f"line {n}: '{name}' is empty" for n, row in _numbered(rows) for name in needed if not row[name]]
+
+
+def _numbered(rows: Sequence[Mapping[str, str]]) -> list[tuple[int, Mapping[str, str]]]:
+    """The rows with their lines in the file; of rows that come from no file, their numbers."""
+    return [(getattr(row, "line", 0) or n, row) for n, row in enumerate(rows, start=2)]
 
 
 def _unknown_words(rows: Sequence[Mapping[str, str]], column: str, words: Sequence[str]) -> list[str]:
     return [
         f"line {n}: {column} '{row[column]}' is not known: {nearest(row[column], words)}"
-        for n, row in enumerate(rows, start=2)
+        for n, row in _numbered(rows)
         if row.get(column) and row[column] not in words
     ]
 
@@ -153,10 +201,10 @@ def _case_ids(header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> tuple
     column = next((name for name in CASE_COLUMNS if name in header), None)
     if column is not None:
         ids = [row[column] for row in rows]
-        problems = [f"line {n}: '{column}' is empty" for n, name in enumerate(ids, start=2) if not name]
+        problems = [f"line {n}: '{column}' is empty" for n, row in _numbered(rows) if not row[column]]
         problems += [
-            f"line {n}: '{name}' cannot name files" for n, name in enumerate(ids, start=2)
-            if name and not SAFE_NAME.fullmatch(name)
+            f"line {n}: '{row[column]}' cannot name files" for n, row in _numbered(rows)
+            if row[column] and not (SAFE_NAME.fullmatch(row[column]) and len(row[column]) <= LONGEST_NAME)
         ]  # fmt: skip
     else:
         total = Counter(row["subject"] for row in rows)
@@ -166,9 +214,10 @@ def _case_ids(header: Sequence[str], rows: Sequence[Mapping[str, str]]) -> tuple
             subject = row["subject"]
             seen[subject] += 1
             name = re.sub(r"[^A-Za-z0-9._+-]+", "-", subject).lstrip("._+-") or "case"
+            name = name[:LONGEST_NAME]
             ids.append(name if total[subject] == 1 else f"{name}_{seen[subject]}")
     lines = defaultdict(list)
-    for n, name in enumerate(ids, start=2):
+    for (n, _), name in zip(_numbered(rows), ids, strict=True):
         lines[name].append(n)
     problems += [
         f"lines {', '.join(map(str, where[:4]))}: the case '{name}' is there {len(where)} times"
@@ -191,16 +240,45 @@ def _subjects_in_two_splits(rows: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _typed(cells: Sequence[str]) -> Sequence[Any]:
-    """A column as int, float or text, whichever holds all its cells; empty ones are None."""
-    filled = [cell for cell in cells if cell]
-    for kind in (int, float):
-        try:
-            if any(cell.lstrip("-")[:1] == "0" and cell.lstrip("-")[1:2].isdigit() for cell in filled):
-                break  # 007 is a name
-            return [kind(cell) if cell else None for cell in cells]
-        except ValueError:
-            continue
+    """A column as int, float or text, whichever holds all its cells; empty ones are None.
+
+    Only plain numbers are numbers: ``1_1`` and ``007`` are names. Among numbers ``NA`` and its like are empty.
+    """
+    filled = [cell for cell in cells if cell and cell.lower() not in NOT_KNOWN]
+    if filled and not any(re.match(r"[+-]?0\d", cell) for cell in filled):
+        for kind, pattern in ((int, WHOLE), (float, NUMBER)):
+            if all(pattern.fullmatch(cell) and len(cell) < MOST_DIGITS for cell in filled):
+                return [kind(cell) if cell and cell.lower() not in NOT_KNOWN else None for cell in cells]
     return [cell or None for cell in cells]
+
+
+def _as_numbers(name: str, rows: Sequence[Mapping[str, str]], typed: Sequence[Any], path: Path) -> Sequence[Any]:
+    """A column of ages, or of labels that are numbers for the most part, as numbers.
+
+    Ages may be written as DICOM does (``045Y``, ``006M``, in years) and with leading zeros; a comma may be the decimal
+    point. Raises DataError that names the cells which are no numbers.
+    """
+    if not any(isinstance(value, str) for value in typed):
+        return typed
+    found = [_number(row[name], ages=name == "age") for row in rows]
+    plain = {value for value in found if value is not None}
+    odd = [(n, row[name]) for (n, row), v in zip(_numbered(rows), found, strict=True) if v is None and row[name]]
+    odd = [(n, cell) for n, cell in odd if cell.lower() not in NOT_KNOWN]
+    if name != "age" and (len(odd) > 0.2 * len(rows) or len(plain) <= MOST_CLASSES_OF_NUMBERS):
+        return typed  # classes, some of which are numbers
+    if odd:
+        listed = "; ".join(f"line {n}: {name} '{cell}' is no number" for n, cell in odd[:SHOWN])
+        more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+        raise DataError(f"{listed}{more}", "write a number, or empty the cell if it is not known", path)
+    return found
+
+
+def _number(cell: str, ages: bool) -> float | None:
+    age = AGE.fullmatch(cell) if ages else None
+    if age is not None:
+        return float(age[1]) * YEARS[age[2]]
+    text = cell.replace(",", ".", 1) if "." not in cell else cell
+    return float(text) if NUMBER.fullmatch(text) and len(text) < MOST_DIGITS else None
 
 
 def _locator(folder: str) -> Callable[[str], Path]:
@@ -216,7 +294,7 @@ def write_table(cases: Sequence[Case], path: Path) -> None:
     writer = csv.writer(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
     header, rows = cases_as_rows(cases, path.parent)
     writer.writerow(header)
-    writer.writerows(row.values() for row in rows)
+    writer.writerows(map(defused, row.values()) for row in rows)
     write_atomically(path, stream.getvalue())
 
 

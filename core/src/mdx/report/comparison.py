@@ -18,7 +18,8 @@ from mdx.report.comparison_text import group_words, mean_text, number, p_value, 
 from mdx.report.methods import Scored, refuse_unfair, scored_methods
 from mdx.report.pages import write_page
 from mdx.report.text import MAIN_METRICS
-from mdx.runs.directory import read_json
+from mdx.runs.directory import read_json, read_scores
+from mdx.spreadsheets import csv_text
 
 FACTS = ["case", "subject", "site", "role"]
 SEEDS_EQUAL = ("plugin", "preset", "target_labels")
@@ -87,16 +88,7 @@ def _metrics(methods: Sequence[Scored], asked: Sequence[str]) -> list[tuple[str,
 
 def _rows(method: Scored) -> Any:
     """scores.csv with the cases in one order; only scores can be missing, a site may be called NA."""
-    import pandas as pd
-
-    kinds: Any = {"case": str, "subject": str, "site": str, "role": str}
-    if method.facts["task"]["kind"] == "classification":
-        kinds |= {"truth": str, "predicted": str}  # a class may be called 01
-    metrics = {row["metric"] for row in read_json(method.directory / "summary.json")}
-    table: Any = pd.read_csv(
-        method.directory / "scores.csv", dtype=kinds, keep_default_na=False, na_values={m: [""] for m in metrics}
-    )
-    return table.sort_values("case").reset_index(drop=True)
+    return read_scores(method.directory).sort_values("case").reset_index(drop=True)
 
 
 def _refuse_unequal_cases(tables: Mapping[str, Mapping[int, Any]]) -> None:
@@ -254,7 +246,6 @@ def write_comparison(directory: Path, facts: Mapping[str, Any]) -> Path:
     """Write comparison.json, comparison.csv (a row a metric, group and pair), methods.csv (a row a metric, group and
     method) and comparison.html, all from the same numbers; the page's path.
     """
-    import pandas as pd
 
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -265,7 +256,7 @@ def write_comparison(directory: Path, facts: Mapping[str, Any]) -> Path:
     for name, key in (("comparison.csv", "pairs"), ("methods.csv", "methods")):
         rows = [{"metric": m["metric"], "better": m["better"], "group": g["group"]} | row
                 for m in facts["metrics"] for g in m["groups"] for row in g[key]]  # fmt: skip
-        write_atomically(directory / name, pd.DataFrame(rows).to_csv(index=False))
+        write_atomically(directory / name, csv_text(rows))
     return write_page(directory / "comparison.html", "comparison.html.j2", _context(facts))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import RefusedError, UsageError, nearest
-from mdx.runs.directory import is_done, read_json
+from mdx.runs.directory import is_done, read_json, read_splits
 
 SHOWN = 4
 NOT_OF_A_METHOD = ("run", "data.cache")
@@ -219,12 +219,11 @@ def _data(m: Scored) -> str:
 
 
 def _refuse_unequal_splits(methods: Sequence[Scored]) -> None:
-    import pandas as pd
 
     groups: dict[str, list[Scored]] = {}
     tables: dict[str, Any] = {}
     for m in methods:
-        table: Any = pd.read_csv(m.directory / "splits.csv", dtype=str, keep_default_na=False)
+        table = read_splits(m.directory)
         roles = table.drop_duplicates(["site", "role"]).sort_values(["site", "role"])
         key = m.facts["split_hash"] + repr(roles[["site", "role"]].to_numpy().tolist())
         groups.setdefault(key, []).append(m)

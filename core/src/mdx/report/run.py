@@ -26,7 +26,7 @@ from mdx.report.text import (
     site_roles,
 )
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
-from mdx.runs.directory import read_json
+from mdx.runs.directory import read_json, read_scores, read_splits
 from mdx.runs.journal import Journal
 
 PROBE = ("_probe_accuracy", "_probe_chance")
@@ -70,7 +70,6 @@ def _context(directory: Path) -> dict[str, Any]:
 
 def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     """Everything on the page that was measured; empty before any method has been scored."""
-    import pandas as pd
 
     metrics = metrics_shown(methods)
     if not metrics:
@@ -81,15 +80,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     roles, metric = site_roles(directory), metrics[0]
     better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if not r["metric"].endswith(PROBE)}
     task = read_json(directory / "provenance.json").get("task", {})
-    kinds: Any = {"case": str, "subject": str, "site": str}
-    if task.get("kind") == "classification":
-        kinds |= {"truth": str, "predicted": str}  # a class may be called 01
-    tables = {  # a site may be called NA: only scores can be missing
-        m.name: pd.read_csv(
-            m.directory / "scores.csv", dtype=kinds, keep_default_na=False, na_values={name: [""] for name in better}
-        )
-        for m in methods
-    }
+    tables = {m.name: read_scores(m.directory) for m in methods}
     parts = parts_of(roles)
     tests = paired_tests(methods, tables, metric, parts)
     return {
@@ -140,9 +131,7 @@ def _drawing(svg: str) -> Any:
 
 
 def _cohort(directory: Path) -> dict[str, Any]:
-    import pandas as pd
-
-    table: Any = pd.read_csv(directory / "splits.csv", dtype=str, keep_default_na=False)
+    table = read_splits(directory)
     sites = []
     for site, role in site_roles(directory).items():
         part = table[table["site"] == site]

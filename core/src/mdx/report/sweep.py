@@ -10,6 +10,7 @@ from mdx.evaluation.statistics import goodness
 from mdx.report.pages import without_folders, write_page
 from mdx.report.text import metric_words
 from mdx.runs.directory import read_json
+from mdx.spreadsheets import read_frame
 
 FINISHED = ("done", "found")
 FACTS = ("state", "run", "seconds", "epochs", "seed")
@@ -54,7 +55,7 @@ def read_sweep(directory: Path) -> SweepTable:
     jobs = read_json(directory / "sweep.json")["jobs"]
     labels = [name for name in dict.fromkeys(name for job in jobs for name in job["labels"]) if name != "seed"]
     kinds: Any = dict.fromkeys([*labels, "run"], str)
-    index: Any = pd.read_csv(directory / "index.csv", dtype=kinds, keep_default_na=False, na_values={"run": [""]})
+    index: Any = read_frame(directory / "index.csv", dtype=kinds, na_values={"run": [""]})
     metrics = [c for c in index.columns if c not in (*FACTS, *labels)]
     for metric in [*metrics, *(c for c in ("seconds", "epochs") if c in index)]:
         index[metric] = pd.to_numeric(index[metric])

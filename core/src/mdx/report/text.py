@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdx.runs.directory import read_json
+from mdx.runs.directory import read_json, read_splits
 
 MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "auroc", "absolute_error")
 READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"
@@ -62,10 +62,8 @@ def methods_of(directory: Path) -> list[Method]:
 
 def site_roles(directory: Path) -> dict[str, str]:
     """Role of each site, from splits.csv; sources first."""
-    import csv
-
-    with (directory / "splits.csv").open(encoding="utf-8", newline="") as file:
-        roles = {row["site"]: row["role"] for row in csv.DictReader(file)}
+    table = read_splits(directory)
+    roles = dict(zip(table["site"], table["role"], strict=True))
     return dict(sorted(roles.items(), key=lambda item: (item[1] != "source", item[0])))
 
 

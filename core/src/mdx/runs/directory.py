@@ -12,6 +12,7 @@ from typing import Any
 
 from mdx.errors import DataError, MdxError, ResourceError, UsageError
 from mdx.files import cannot_write, write_atomically, write_json
+from mdx.spreadsheets import read_frame
 
 
 def claim(out: Path, name: str, digest: str, again: bool = False) -> Path:
@@ -89,12 +90,78 @@ def final_checkpoint(run: Path) -> Path:
     return path
 
 
+AGAIN = "copy the whole run directory, or run again"
+KINDS: dict[str, type] = {
+    "provenance.json": dict, "summary.json": list, "sweep.json": dict, "reproduction.json": dict,
+    "comparison.json": dict, "status.json": dict, "timings.json": dict, "confounding.json": dict, "details.json": dict,
+    "notes.json": list, "seen.json": dict, "evaluation.json": dict,
+}  # fmt: skip
+"""What each JSON file holds."""
+ENTRIES: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "provenance.json": {
+        "plugin": str, "variant": str, "baselines": list, "target_labels": str, "seed": int, "data": str,
+        "cohorts": dict, "task": dict, "layers": list, "notes": list, "versions": dict, "identity": str, "paper": dict,
+        "roles": dict,
+    },
+    "sweep.json": {"jobs": list},
+    "seen.json": {"digests": list, "subjects": list},
+    "status.json": {"state": str},
+    "summary.json": {"metric": str, "group": str, "mean": (int, float, type(None))},
+}  # fmt: skip
+"""What these keys of an object, or of each object of a list, hold."""
+
+
+class Record(dict[str, Any]):
+    """An object of a JSON file of a run; a key that is not there is a fault of that file."""
+
+    path: Path
+
+    def __missing__(self, key: str) -> Any:
+        raise DataError(f"is damaged: it lacks '{key}'", AGAIN, self.path)
+
+
 def read_json(path: Path) -> Any:
-    """A JSON file of a run. Raises DataError for one that is missing or damaged."""
+    """A JSON file of a run. Raises DataError, which names the file, for one that is missing or damaged.
+
+    Of the objects in it, a key that is asked for and missing raises the same.
+    """
+
+    def record(raw: dict[str, Any]) -> Record:
+        made = Record(raw)
+        made.path = path
+        return made
+
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise DataError(f"cannot be read ({error})", "copy the whole run directory, or run again", path) from error
+        found = json.loads(path.read_text(encoding="utf-8"), object_hook=record)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", AGAIN, path) from error
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, brackets without end
+        raise DataError(f"is damaged ({error})", AGAIN, path) from error
+    objects = found if isinstance(found, list) else [found]
+    if not isinstance(found, KINDS.get(path.name, object)):
+        raise DataError(f"is damaged: it holds {found!r:.60}", AGAIN, path)
+    if path.name == "summary.json" and not all(isinstance(row, dict) for row in objects):
+        raise DataError("is damaged: a row is no object", AGAIN, path)
+    for key, kind in ENTRIES.get(path.name, {}).items():
+        for each in objects:
+            if isinstance(each, dict) and key in each and not isinstance(each[key], kind):
+                raise DataError(f"is damaged: '{key}' is {each[key]!r:.60}", AGAIN, path)
+    return found
+
+
+def read_splits(directory: Path) -> Any:
+    """splits.csv of a run as a DataFrame of texts. Raises DataError if it is missing, damaged or empty."""
+    needs = ("case", "subject", "site", "split", "role")
+    return read_frame(directory / "splits.csv", needs, dtype=str, na_values=[])
+
+
+def read_scores(directory: Path) -> Any:
+    """scores.csv of a run as a DataFrame; only scores can be missing in it. Raises DataError as ``read_splits``."""
+    texts = ("case", "subject", "site", "split", "role", "truth", "predicted")
+    regression = read_json(directory / "provenance.json").get("task", {}).get("kind") == "regression"
+    kinds = {name: str for name in texts if not (regression and name in ("truth", "predicted"))}
+    table = read_frame(directory / "scores.csv", ("case", "subject", "site"), dtype=kinds)
+    return table.assign(**{name: table[name].fillna("") for name in kinds if name in table})
 
 
 def is_done(directory: Path) -> bool:

@@ -14,7 +14,7 @@ from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
 from mdx.evaluation.statistics import goodness, paired_comparison, resampled_weights
 from mdx.plugins.published import Claim, PublishedTable
 from mdx.report.text import key_words
-from mdx.runs.directory import read_json
+from mdx.runs.directory import read_json, read_scores
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.pool import FINISHED
 from mdx.sweeps.table import TARGETS, Cell
@@ -202,10 +202,7 @@ def _paired_rows(a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[i
 
 
 def _rows(run: Path, measured: Measured) -> Any:
-    import pandas as pd
-
-    kinds: Any = {"case": str, "subject": str, "site": str, "truth": str, "predicted": str}
-    table: Any = pd.read_csv(run / "scores.csv", dtype=kinds, keep_default_na=False, na_values=[""])
+    table = read_scores(run)
     column, _, value = measured.group.partition("=")
     return table[table[column] == value] if value else table
 

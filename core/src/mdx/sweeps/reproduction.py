@@ -10,6 +10,7 @@ from typing import Any
 from mdx.errors import UsageError
 from mdx.files import write_atomically, write_json
 from mdx.report.reproduction import write_reproduction_page
+from mdx.spreadsheets import csv_text
 from mdx.sweeps.measured import Measured, Verdict, judge, measure, rank_agreement, run_directories
 from mdx.sweeps.sweep import SweepResult, carry_out
 from mdx.sweeps.table import TARGETS, Cell, cells_of, distinct, published_table
@@ -107,7 +108,5 @@ def _claim_facts(v: Verdict) -> dict[str, Any]:
 
 
 def _as_csv(facts: Mapping[str, Any]) -> str:
-    import pandas as pd
-
     rows = [{k.removeprefix("key_"): v for k, v in cell.items() if k != "by_seed"} for cell in facts["cells"]]
-    return pd.DataFrame(rows).to_csv(index=False)
+    return csv_text(rows)

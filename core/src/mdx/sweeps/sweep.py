@@ -14,6 +14,7 @@ from mdx.report.sweep import write_sweep_page
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.directory import read_json
 from mdx.runs.provenance import digest_of
+from mdx.spreadsheets import csv_text
 from mdx.sweeps.jobs import Job, expand
 from mdx.sweeps.pool import FINISHED, Outcome, run_all
 from mdx.sweeps.worker import log_of
@@ -124,10 +125,8 @@ def carry_out(
 
 
 def _write_index(directory: Path, jobs: Sequence[Job], ended: Mapping[int, Outcome]) -> None:
-    import pandas as pd
-
     rows = [index_row(directory, job, ended.get(i)) for i, job in enumerate(jobs)]
-    write_atomically(directory / "index.csv", pd.DataFrame(rows).to_csv(index=False))
+    write_atomically(directory / "index.csv", csv_text(rows))
 
 
 def index_row(directory: Path, job: Job, outcome: Outcome | None) -> dict[str, Any]:
