@@ -53,7 +53,7 @@ def run_row(directory: Path) -> dict[str, Any]:
     }  # fmt: skip
     try:
         facts = read_json(directory / "provenance.json")
-        row |= {key: facts.get(key) for key in ("plugin", "variant", "seed", "started")}
+        row |= {key: facts[key] for key in ("plugin", "variant", "seed")} | {"started": facts.get("started")}
         row["age_s"] = _age_s(facts.get("started"))
         status = directory / "status.json"
         row |= _state(directory, read_json(status) if status.exists() else {})
