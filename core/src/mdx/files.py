@@ -70,6 +70,42 @@ def folder_and_part(path: Path) -> tuple[Path, str] | None:
     return (folder, part) if folder is not None and folder.is_dir() else None
 
 
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below a folder in the order of names; links to folders are followed.
+
+    A folder is given itself where it cannot be gone into: it cannot be read, or is a link back to one above it.
+    """
+    yield from _inside(folder, frozenset({_same_file(folder)}))
+
+
+def _inside(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        yield folder
+        return
+    for entry in entries:
+        path = folder / entry.name
+        if not _leads_to_folder(entry) or (state := _same_file(path)) in above:
+            yield path
+        else:
+            yield from _inside(path, above | {state})
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def why_not_walked(folder: Path) -> str:
+    """The reason for which ``walk`` gave a folder instead of what is in it."""
+    return (
+        "a link that leads back to a folder above it" if os.access(folder, os.R_OK) else "a folder that cannot be read"
+    )
+
+
 def file_state(path: Path) -> tuple[int, int]:
     """Size and time of change in nanoseconds; of a folder, the sum and the latest of the files directly in it.
 

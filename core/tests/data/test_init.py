@@ -88,6 +88,7 @@ def test_what_is_left_out_is_listed_with_the_reason(tmp_path: Path) -> None:
     folder = touch(tmp_path / "in", "images/a.nii.gz", "labels/b.nii.gz", "notes.txt", ".hidden/x.nii.gz")
     result = init_table(folder, tmp_path / "o.csv")
     assert dict(result.skipped) == {"1 file(s) *.txt": "not an image that mdx reads",
+                                    "1 file(s) in folders with a leading dot": "hidden",
                                     "labels/b.nii.gz": "a mask without an image"}  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Help is plain text: typer's rich formatting alone takes as long as the rest of `
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -112,6 +113,8 @@ def _unexpected(error: Exception) -> int:
 
     if type(error).__name__ == "OutOfMemoryError":
         return _fail("error: the GPU is out of memory\n  -> use a smaller batch or crop, or --precision bf16-mixed", 6)
+    if getattr(error, "errno", None) == errno.ENAMETOOLONG or "embedded null" in str(error):
+        return _fail(f"error: a path of the command is none ({error!s:.120})\n  -> check the paths", 2)
     if isinstance(error, OSError) and error.errno in (27, 28):  # file size limit, no space left
         return _fail(f"error: {error}\n  -> free disk space; what was finished before is kept", 6)
     if isinstance(error, ImportError) and (error.name or "mdx").partition(".")[0] not in ("mdx", "__main__"):

@@ -7,8 +7,10 @@ taken only where one kind of them is left; a brain mask only where it is asked f
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,17 @@ from mdx.data.bids_names import MASKS, BidsName, Sidecars, parse_name
 from mdx.data.folder import SITE_TAGS, site_name
 from mdx.data.formats import suffix_of
 from mdx.data.joining import column_of
+from mdx.data.keyed import KeyedRows
 from mdx.data.layouts import ONE_SITE, InitResult
 from mdx.data.table import read_rows
 from mdx.errors import DataError, nearest
+from mdx.files import walk, why_not_walked
 from mdx.interfaces.dataset import Case
 
 ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "inv", "part", "space", "res", "sample", "stain")
 PREFERRED = ("T1w", "T2w", "FLAIR", "PDw", "T2starw")
 NO_IMAGES = ("probseg", "defacemask")
+PER_YEAR = {"month": 12.0, "week": 365.25 / 7, "day": 365.25}
 RULE = "the one with the fewest entities, then the lowest run, then the first name is taken; ?run=, ?acq= choose others"
 
 
@@ -63,7 +68,7 @@ class Bids:
         for session, contrasts in chosen.items():
             names = ["image"] if len(suffixes) == 1 else [suffix.lower() for suffix in suffixes]
             paths = {name: found.path for name, found in zip(names, contrasts, strict=True)}
-            facts = people.facts(*session)
+            facts = people.facts(*session, result.messages)
             site = facts.pop("site", None) or _scanner(sidecars, contrasts[0], options) or ONE_SITE
             subject, visit = session
             columns = {**({"session": visit} if visit else {}), **facts}
@@ -79,10 +84,10 @@ class Bids:
         seen = {case.subject for case in result.cases}
         result.skipped += [
             (f"sub-{name}", "in participants.tsv, but has no image that is taken")
-            for name in people.participants
-            if name not in seen
+            for name in people.participants.names()
+            if people.participants.reached_as(name) not in seen
         ]
-        unknown = sorted(seen - set(people.participants)) if people.participants else []
+        unknown = sorted(name for name in seen if people.participants and not people.participants.knows(name))
         if unknown:
             shown = ", ".join(f"sub-{name}" for name in unknown[:5])
             result.messages.append(f"{len(unknown)} subject(s) are not in participants.tsv: {shown}")
@@ -107,9 +112,11 @@ def _scan(folder: Path, datatype: str, result: InitResult) -> tuple[list[BidsNam
     elsewhere: Counter[str] = Counter()
     sidecars = list(folder.glob("*.json"))
     for subject in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        for path in sorted(subject.rglob("*")):
+        for path in walk(subject):
             inside = str(path.relative_to(folder))
-            if path.suffix == ".json":
+            if path.is_dir():
+                result.skipped.append((inside, why_not_walked(path)))
+            elif path.suffix == ".json":
                 sidecars.append(path)
             elif not suffix_of(path) or path.name.startswith("."):
                 continue
@@ -214,7 +221,7 @@ class _People:
     """What participants.tsv and the sessions.tsv of each subject say, by subject and session.
 
     Attributes:
-        participants: names without ``sub-``; empty where there is no table.
+        participants: by name without ``sub-``; empty where there is no table.
         site, label: the columns of the site and the class, if there are any.
     """
 
@@ -231,13 +238,15 @@ class _People:
         found = None if "site_tags" in options else column_of("site", header)
         self.site = options.get("site", found)
         self.label = options.get("class", column_of("class", header))
-        self.participants = {row["participant_id"].removeprefix("sub-"): row for row in rows}
-        self._sessions: dict[str, dict[str, dict[str, str]]] = {}
+        self.participants = KeyedRows(path, rows, "participant_id", "sub-", "session_id", "ses-")
+        units = _units(folder / "participants.json")
+        self._per_year = next((n for unit, n in PER_YEAR.items() if units.startswith(unit)), 1.0)
+        self._sessions: dict[str, KeyedRows] = {}
 
-    def facts(self, subject: str, session: str) -> dict[str, Any]:
-        """``site``, ``class``, ``age``, ``sex`` and every other column; what a session says goes before."""
-        row = {**self.participants.get(subject, {})}
-        row |= {k: v for k, v in self._session(subject).get(session, {}).items() if v}
+    def facts(self, subject: str, session: str, messages: list[str]) -> dict[str, Any]:
+        """``site``, ``class``, ``age`` in years, ``sex`` and every other column; what a session says goes before."""
+        row = {**self.participants.row(subject, session, messages)}
+        row |= {k: v for k, v in self._session(subject).row(session, "", messages).items() if v}
         facts: dict[str, Any] = {}
         plain = {"age": "age", "sex": "sex", "gender": "sex"}
         for name, value in row.items():
@@ -245,16 +254,27 @@ class _People:
                 facts["site" if name == self.site else "class"] = value or None
             elif name not in ("participant_id", "session_id", "acq_time", "site", "class"):
                 facts[plain.get(name.lower(), name)] = value or None
+        if self._per_year != 1 and facts.get("age"):
+            with suppress(ValueError):
+                facts["age"] = f"{float(facts['age']) / self._per_year:.6g}"
         return facts
 
-    def _session(self, subject: str) -> dict[str, dict[str, str]]:
+    def _session(self, subject: str) -> KeyedRows:
         if subject not in self._sessions:
             path = self.folder / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
             header, rows = read_rows(path) if path.is_file() else ([], [])
             if rows and "session_id" not in header:
                 raise DataError("has no column 'session_id'", "BIDS asks for it", path)
-            self._sessions[subject] = {row["session_id"].removeprefix("ses-"): row for row in rows}
+            self._sessions[subject] = KeyedRows(path, rows, "session_id", "ses-")
         return self._sessions[subject]
+
+
+def _units(path: Path) -> str:
+    """The units of ``age`` that participants.json states; empty where it states none."""
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["age"]["Units"]).strip().lower()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _same_columns(cases: list[Case]) -> None:

@@ -10,6 +10,7 @@ from mdx.data.bids_names import MASKS, BidsName, parse_name
 from mdx.data.formats import suffix_of
 from mdx.data.layouts import InitResult
 from mdx.errors import DataError, nearest
+from mdx.files import walk
 
 OF_THE_MASK = {"label", "desc", "space", "res", "den", "seg", "atlas", "hemi", "from", "to", "of"}
 """Entities that describe a mask and need not be those of its image."""
@@ -88,7 +89,7 @@ def _pipelines(folder: Path, asked: str | None) -> dict[str, Path]:
 def _in(place: Path) -> list[BidsName]:
     found = []
     for subject in sorted(place.glob("sub-*")):
-        for path in sorted(subject.rglob("*")) if subject.is_dir() else [subject]:
+        for path in walk(subject) if subject.is_dir() else [subject]:
             name = parse_name(path) if suffix_of(path) and path.is_file() else None
             if name is not None and (name.suffix in MASKS or (not name.suffix and "label" in name.entities)):
                 found.append(name)

@@ -79,6 +79,7 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
     _same_content(data.cases, good, report)
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
+    _travellers(data.cases, report)
     _unlike(data.cases, good, report)
     _classes(data, report)
     return report
@@ -278,6 +279,19 @@ def _subjects(cases: Sequence[Case], report: CheckReport) -> None:
             report.errors.append(Problem(
                 f"subject {subject}", f"is in {' and '.join(sorted(found))}", "keep a subject's cases in one split"
             ))  # fmt: skip
+
+
+def _travellers(cases: Sequence[Case], report: CheckReport) -> None:
+    sites: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        sites[case.subject].add(case.site)
+    found = [f"{name} ({', '.join(sorted(of))})" for name, of in sorted(sites.items()) if len(of) > 1]
+    if found:
+        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+        report.notes.append(Problem(
+            "the table", f"{len(found)} subject(s) are at several sites: {', '.join(found[:5])}{more}",
+            "right for travelling subjects; different people with one number need different subjects, such as A_001",
+        ))  # fmt: skip
 
 
 def _unlike(cases: Sequence[Case], facts: dict[Path, FileFacts], report: CheckReport) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from mdx.data.formats import DICOMS, SUFFIXES, stem, suffix_of
 from mdx.data.joining import CHANNEL, IMAGE_FOLDERS
 from mdx.data.layouts import ONE_SITE, InitResult
 from mdx.errors import DataError
+from mdx.files import walk, why_not_walked
 from mdx.interfaces.dataset import Case
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ SUBJECT = re.compile(r"(?:^|[/_])sub-([A-Za-z0-9]+)")  # BIDS
 NO_SITE = re.compile(r"sub-|ses-|derivatives$", re.IGNORECASE)
 SITE_TAGS = ("Manufacturer", "ManufacturerModelName", "MagneticFieldStrength")
 NO_IMAGES = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG"}
+
+SHOWN = 8
 
 
 class Folder:
@@ -50,15 +54,18 @@ class Folder:
         images, masks, dicom_folders = _find(folder, result)
         series = _series(dicom_folders, folder, result)
         if not images and not series:
+            left = "".join(f"\n  {what}: {why}" for what, why in result.skipped[:SHOWN])
             raise DataError(
-                "holds no images", f"mdx reads {', '.join(SUFFIXES)} and folders of DICOM; convert others first", folder
-            )
+                f"holds no images{' that can be used:' if left else ''}{left}",
+                f"mdx reads {', '.join(SUFFIXES)} and folders of DICOM; convert others first", folder,
+            )  # fmt: skip
         grouped = {**_by_case(images), **{path: [path] for path in series}}
         paired = _pair(grouped, masks, folder, result)
         for key, channels in grouped.items():
             mask, found = paired.get(key), series.get(channels[0])
             case = _case(key, channels, mask, folder)
             result.cases.append(case if found is None else _of_series(case, found, options))
+        _part_people(result, {key.name for key in grouped if key not in series})
         _advise(result, bool(series), dict(options))
         return result
 
@@ -68,12 +75,17 @@ def _find(folder: Path, result: InitResult) -> tuple[list[Path], list[Path], set
     from mdx.data.dicom import is_dicom_file
 
     images, masks, dicom_folders, others = [], [], set[Path](), dict[Path, str]()
-    for path in sorted(folder.rglob("*")):
+    hidden = 0
+    for path in walk(folder):
         inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or path.is_dir():
-            continue
-        if not path.is_file():
+        if any(part.startswith(".") for part in inside.parts):
+            hidden += bool(suffix_of(path)) and any(part.startswith(".") for part in inside.parts[:-1])
+        elif path.is_dir():
+            result.skipped.append((str(inside), why_not_walked(path)))
+        elif not path.exists():
             result.skipped.append((str(inside), "a link to a file that is not here (git-annex, DataLad: get it first)"))
+        elif not path.is_file():
+            result.skipped.append((str(inside), "no regular file"))
         elif suffix_of(path) in DICOMS or (not suffix_of(path) and is_dicom_file(path)):
             dicom_folders.add(path.parent)
         elif suffix_of(path):
@@ -83,6 +95,8 @@ def _find(folder: Path, result: InitResult) -> tuple[list[Path], list[Path], set
     for path in [p for p, suffix in others.items() if suffix in _suffixes_of_plugins()] if others else []:
         (masks if _is_mask(path.relative_to(folder), path.stem) else images).append(path)
         del others[path]
+    if hidden:
+        result.skipped.append((f"{hidden} file(s) in folders with a leading dot", "hidden"))
     counts = Counter(others.values())
     result.skipped += [(f"{n} file(s) *{suffix}", "not an image that mdx reads") for suffix, n in counts.most_common()]
     return images, masks, dicom_folders
@@ -226,6 +240,30 @@ def site_name(facts: Mapping[str, Any], names: Sequence[str]) -> str:
             value = f"{float(value):.3g}T" if re.fullmatch(r"[0-9.]+", value) else value
         parts.append(re.sub(r"[^A-Za-z0-9.+-]+", "-", value).strip("-"))
     return "_".join(filter(None, parts))
+
+
+def _part_people(result: InitResult, numbers: set[str]) -> None:
+    """Two people with one number at two sites are two people: their subjects get the site before the number.
+
+    ``numbers`` are the subjects that only a file's name gave.
+    """
+    sites: dict[str, set[str]] = defaultdict(set)
+    for case in result.cases:
+        if case.subject in numbers:
+            sites[case.subject].add(case.site)
+    shared = sorted(name for name, of in sites.items() if len(of) > 1)
+    if not shared:
+        return
+    result.cases = [
+        replace(case, subject=f"{case.site}_{case.subject}") if case.subject in set(shared) else case
+        for case in result.cases
+    ]
+    first = shared[0]
+    result.messages.append(
+        f"{len(shared)} name(s) occur at several sites, such as {first} ({', '.join(sorted(sites[first]))}): taken for "
+        f"different people, {' and '.join(f'{site}_{first}' for site in sorted(sites[first])[:2])}; if they are "
+        "travelling subjects, --subject-from with an expression for the file's name makes them one"
+    )
 
 
 def _advise(result: InitResult, has_dicom: bool, options: Mapping[str, str]) -> None:

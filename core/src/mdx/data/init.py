@@ -105,7 +105,7 @@ def _doubt_subjects(result: InitResult) -> None:
     """Say so where names such as 00002658_001 and 00002658_002 look like two images of one subject."""
     by_start: dict[str, list[str]] = defaultdict(list)
     for case in result.cases:
-        if case.subject == case.id:
+        if case.subject == case.id and not case.id.isdecimal():
             by_start[re.split(r"[_-](?=[^_-]*$)", case.id)[0]].append(case.id)
     several = [names for names in by_start.values() if len(names) > 1]
     if several and len(by_start) > max(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from mdx.data.formats import stem
+from mdx.data.keyed import one_of
 from mdx.data.layouts import ONE_SITE, InitResult
 from mdx.data.table import read_rows
 from mdx.errors import DataError, UsageError, nearest
@@ -26,6 +29,7 @@ MEANINGS = {
     "class": ("class", "diagnosis", "dx", "group"),
 }
 """Names under which tables keep what mdx calls site, subject and class; the first that is there is taken."""
+LONGEST_S = 1.0
 OWN_COLUMNS = {"subject", "site", "mask", "case", "id", "split", "role", *PATH_COLUMNS}
 
 
@@ -60,7 +64,7 @@ class Refinement:
         self.columns = {meaning: column_of(meaning, header) for meaning in MEANINGS}
         if self.joined is not None and self.columns["subject"] == self.joined.on:
             self.columns["subject"] = None  # it names the case, which is then its own subject
-        self.patterns: dict[str, re.Pattern[str]] = {}
+        self.patterns: dict[str, Pattern] = {}
         self.by_folder: set[str] = set()
         for meaning, text in (("subject", subject_from), ("site", site_from), ("class", class_from)):
             if text is None:
@@ -70,7 +74,7 @@ class Refinement:
             elif text == "folder":
                 self.by_folder.add(meaning)
             else:
-                self.patterns[meaning] = _pattern(text, meaning)
+                self.patterns[meaning] = Pattern(text, meaning)
 
     def apply(self, result: InitResult, folder: Path) -> None:
         """Change the cases of ``result`` in place; those that nothing matches are left out with the reason."""
@@ -112,13 +116,12 @@ class Refinement:
                 return f"--{meaning}-from folder: it lies in no folder of its own"
             found[meaning] = names[-1]
         for meaning, pattern in self.patterns.items():
-            match = (pattern.search(found["site"] or "") if meaning == "site" else None) or pattern.search(
-                inside.as_posix()
-            )
+            match = pattern.find(found["site"] or "") if meaning == "site" else None
+            match = pattern.find(inside.as_posix()) if match is None else match
             if match is None:
                 place = "neither its site nor its path" if meaning == "site" else None
                 return f"--{meaning}-from " + (f"matches {place}" if place else "does not match its path")
-            found[meaning] = match.group(1) if match.re.groups else match.group(0)
+            found[meaning] = match
         if found["class"] is not None or self.columns["class"]:
             columns = {"class": found["class"], **{k: v for k, v in columns.items() if k != "class"}}
         if self.columns["site"] and found["site"] is None:
@@ -134,14 +137,32 @@ def _inside(case: Case, folder: Path) -> Path:
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
-def _pattern(text: str, meaning: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise UsageError(
-            f"--{meaning}-from '{text}' is no regular expression ({error}), and no column of a joined table",
-            "such as 'acq([ABC])'",
-        ) from None
+class Pattern:
+    """A regular expression from outside, which is given up after a second: some take longer than anyone lives.
+
+    Raises UsageError for what is none.
+    """
+
+    def __init__(self, text: str, meaning: str) -> None:
+        self.text, self.meaning = text, meaning
+        try:
+            self.compiled = regex.compile(text)
+        except (regex.error, ValueError, RecursionError) as error:
+            raise UsageError(
+                f"--{meaning}-from '{text:.80}' is no regular expression ({error}), and no column of a joined table",
+                "such as 'acq([ABC])'",
+            ) from None
+
+    def find(self, text: str) -> str | None:
+        """What its first group, or else the whole of it, matches in ``text``; None where it does not match."""
+        try:
+            match = self.compiled.search(text, timeout=LONGEST_S)
+        except TimeoutError:
+            raise UsageError(
+                f"--{self.meaning}-from '{self.text:.80}' takes more than {LONGEST_S:g} s on '{text:.80}'",
+                "write it without repeats inside repeats, such as (a+)+",
+            ) from None
+        return None if match is None else match.group(1 if self.compiled.groups else 0)
 
 
 def _offer_tables(folder: Path, result: InitResult) -> None:
@@ -176,22 +197,31 @@ class JoinedTable:
         if on is None and not known:
             raise DataError("no column names files or subjects", f"give one with --on: {', '.join(self.header)}", path)
         self.on = on or known[0]
-        self.by_path: dict[str, dict[str, str]] = {}
-        self.by_name: dict[str, list[dict[str, str]]] = defaultdict(list)
+        self.by_path: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+        self.by_name: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+        self.by_number: dict[str, set[str]] = defaultdict(set)
         for row in rows:
             cell = row[self.on].replace("\\", "/")
-            self.by_path[cell] = row
+            self.by_path[cell].append(row)
             self.by_name[stem(Path(cell))].append(row)
+        for name in self.by_name:
+            if name.isdecimal():
+                self.by_number[name.lstrip("0")].add(name)
 
-    def row(self, image: Path, subject: str) -> dict[str, Any] | None:
-        """The row whose path ends the image's, else the only row of its file name or subject."""
+    def row(self, image: Path, subject: str) -> Mapping[str, Any] | None:
+        """The row whose path ends the image's, else the row of its file name or subject, also without leading zeros.
+
+        Raises DataError where the rows of a path or name contradict each other.
+        """
+        remedy = "keep one row for each, or name with --on a column that tells them apart"
         parts = image.absolute().parts
         for start in range(len(parts)):
-            row = self.by_path.get("/".join(parts[start:]))
-            if row is not None:
-                return row
+            cell = "/".join(parts[start:])
+            if cell in self.by_path:
+                return one_of(self.by_path[cell], self.path, cell, remedy)
         for name in (stem(image), CHANNEL.sub("", stem(image)), subject, f"sub-{subject}"):
-            rows = self.by_name.get(name, [])
-            if len(rows) == 1:
-                return rows[0]
+            alike = self.by_number.get(name.lstrip("0"), set()) if name.isdecimal() else set[str]()
+            found = name if name in self.by_name else next(iter(alike)) if len(alike) == 1 else None
+            if found is not None:
+                return one_of(self.by_name[found], self.path, found, remedy)
         return None

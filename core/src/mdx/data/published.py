@@ -13,6 +13,7 @@ from mdx.data.formats import stem, suffix_of
 from mdx.data.layouts import ONE_SITE, InitResult
 from mdx.data.table import read_rows
 from mdx.errors import DataError
+from mdx.files import walk
 from mdx.interfaces.dataset import Case
 
 
@@ -145,7 +146,7 @@ class IXI:
         """The subjects that have every contrast. The site is that of the name: HH, Guys or IOP."""
         result = InitResult([])
         found: dict[tuple[str, str, str], dict[str, Path]] = defaultdict(dict)
-        for path in sorted(folder.rglob("*.nii*")):
+        for path in (path for path in walk(folder) if ".nii" in path.name):
             match = self.scan.fullmatch(stem(path))
             if match is None:
                 result.skipped.append((str(path.relative_to(folder)), "its name is not IXI000-SITE-0000-CONTRAST"))

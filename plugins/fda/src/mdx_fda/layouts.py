@@ -10,6 +10,7 @@ from mdx.data.formats import stem, suffix_of
 from mdx.data.layouts import InitResult
 from mdx.data.table import read_rows
 from mdx.errors import DataError
+from mdx.files import walk
 from mdx.interfaces.dataset import Case
 
 VENDORS = {"siemens": "sm", "ge": "ge", "philips": "ph"}
@@ -54,7 +55,7 @@ class CC359:
         result = InitResult([])
         scans: dict[str, tuple[Path, str, str, str]] = {}
         masks: dict[str, Path] = {}
-        for path in sorted(path for path in folder.rglob("*") if suffix_of(path)):
+        for path in (path for path in walk(folder) if suffix_of(path)):
             inside = str(path.relative_to(folder))
             found = SCAN.fullmatch(stem(path))
             if found is None:
