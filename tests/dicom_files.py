@@ -60,3 +60,55 @@ def write_series(
             ImageOrientationPatient="\\".join(map(str, orientation)), **tags,
         )  # fmt: skip
     return folder
+
+
+def write_enhanced(
+    path: Path,
+    frames: np.ndarray,
+    positions: list[tuple[float, float, float]],
+    *,
+    orientation: tuple[float, ...] = AXIAL,
+    slopes: list[float] | None = None,
+    photometric: str = "MONOCHROME2",
+    shared_slope: float | None = None,
+    sop: str = "1.2.840.10008.5.1.4.1.1.4.1",
+) -> Path:
+    """(n, rows, columns) uint16 as one enhanced file whose frames lie where ``positions`` say, in that order."""
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+    from pydicom.sequence import Sequence
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = sop, ExplicitVRLittleEndian
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    file = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    file.SOPClassUID, file.SOPInstanceUID, file.Modality = sop, meta.MediaStorageSOPInstanceUID, "MR"
+    file.PatientID, file.StudyInstanceUID, file.SeriesInstanceUID, file.SeriesNumber = "P1", "1.2", generate_uid(), 1
+    file.Rows, file.Columns = frames.shape[1:]
+    file.NumberOfFrames, file.SamplesPerPixel, file.PhotometricInterpretation = len(frames), 1, photometric
+    file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 16, 15, 0
+    file.PixelData = frames.astype("<u2").tobytes()
+
+    def group(**values: object) -> Sequence:
+        item = Dataset()
+        for name, value in values.items():
+            setattr(item, name, value)
+        return Sequence([item])
+
+    shared = Dataset()
+    shared.PixelMeasuresSequence = group(PixelSpacing=[0.75, 0.5], SliceThickness=9.0)
+    shared.PlaneOrientationSequence = group(ImageOrientationPatient=list(orientation))
+    if shared_slope is not None:
+        shared.PixelValueTransformationSequence = group(RescaleSlope=shared_slope, RescaleIntercept=1)
+    file.SharedFunctionalGroupsSequence = Sequence([shared])
+    own = []
+    for i, position in enumerate(positions):
+        frame = Dataset()
+        frame.PlanePositionSequence = group(ImagePositionPatient=list(position))
+        if slopes is not None:
+            frame.PixelValueTransformationSequence = group(RescaleSlope=slopes[i], RescaleIntercept=-1)
+        own.append(frame)
+    file.PerFrameFunctionalGroupsSequence = Sequence(own)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file.save_as(str(path), enforce_file_format=True)
+    return path

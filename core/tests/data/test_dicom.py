@@ -8,14 +8,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_files import write_file, write_series
+from dicom_files import write_enhanced, write_file, write_series
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
 from mdx.data.dicom import find_series
 from mdx.data.facts import file_key
 from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
-from mdx.data.init import init_table
+from mdx.data.init import find_cases, init_table
 from mdx.data.loading import write_prediction
 from mdx.data.open import open_dataset, open_table
 from mdx.errors import DataError
@@ -240,3 +240,65 @@ def test_frames_are_slices_only_in_enhanced_files(tmp_path: Path, volume: np.nda
     voxel = np.linalg.solve(geometry.affine, [10, 20, 30, 1]).round(3).astype(int)
     assert values[(0, *voxel[:3])] == volume[0, 0, 0]
     assert (geometry.spacing_mm, header_of(path)) == ((0.5, 0.75, 2.5), (3, 1))
+
+
+PLACES = [(-10.0, -20.0, 30 + 2.5 * i) for i in range(5)]
+
+
+def test_an_enhanced_file_is_the_series_of_its_frames_whatever_their_order(tmp_path: Path, volume: np.ndarray) -> None:
+    series = read_image(write_series(tmp_path / "classic", volume))
+    order = [3, 0, 4, 1, 2]
+    shuffled = read_image(write_enhanced(tmp_path / "e.dcm", volume[order], [PLACES[i] for i in order]))
+    assert np.array_equal(shuffled[0], series[0])
+    assert np.allclose(shuffled[1].affine, series[1].affine)
+    assert shuffled[1].spacing_mm == (0.5, 0.75, 2.5)
+
+
+def test_each_frame_has_its_own_rescale(tmp_path: Path, volume: np.ndarray) -> None:
+    slopes = [1.0, 2.0, 3.0, 0.5, 6.0]
+    plain = read_image(write_enhanced(tmp_path / "a.dcm", volume, PLACES))[0]
+    scaled = read_image(write_enhanced(tmp_path / "b.dcm", volume, PLACES, slopes=slopes))[0]
+    assert np.allclose(scaled, plain * np.array(slopes) - 1)
+    shared = read_image(write_enhanced(tmp_path / "c.dcm", volume, PLACES, shared_slope=4.0))[0]
+    assert np.allclose(shared, plain * 4 + 1)
+
+
+def test_white_stored_as_zero_is_inverted_in_frames_too(tmp_path: Path, volume: np.ndarray) -> None:
+    plain = read_image(write_enhanced(tmp_path / "a.dcm", volume, PLACES))[0]
+    white = read_image(write_enhanced(tmp_path / "b.dcm", volume, PLACES, photometric="MONOCHROME1"))[0]
+    assert np.array_equal(white, 65535 - plain)
+
+
+@pytest.mark.parametrize(("positions", "message"), [
+    ([*PLACES[:2], PLACES[0], PLACES[1], PLACES[2]], "lie where another one does"),
+    ([*PLACES[:3], (-10.0, -20.0, 40.0), (-10.0, -20.0, 42.5)], "slice.s. are missing"),
+    ([(x + 2 * i, y, z) for i, (x, y, z) in enumerate(PLACES)], "tilted gantry"),
+    ([(x, y, 30.0 + i * i) for i, (x, y, z) in enumerate(PLACES)], "unevenly spaced"),
+])  # fmt: skip
+def test_frames_that_make_no_volume_are_refused_and_folders_say_so(
+    tmp_path: Path, volume: np.ndarray, positions: list[tuple[float, float, float]], message: str
+) -> None:
+    path = write_enhanced(tmp_path / "d" / "e.dcm", volume, positions)
+    with pytest.raises(DataError, match=rf"e\.dcm: the 5 slices are no volume: .*{message}"):
+        read_image(path)
+    with pytest.raises(DataError, match=message):
+        find_cases(None, tmp_path / "d", {})
+
+
+def test_a_series_that_is_refused_alone_in_a_folder_is_told_with_its_reason(tmp_path: Path, volume: np.ndarray) -> None:
+    write_series(tmp_path / "d", volume, leave_out=(2,))
+    with pytest.raises(DataError, match=r"holds no images that can be used:(.|\n)*1 slice\(s\) are missing"):
+        find_cases(None, tmp_path / "d", {})
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_white_stored_as_zero_in_twelve_bits_is_inverted(tmp_path: Path, signed: bool) -> None:
+    import pydicom
+
+    pixels = np.arange(48, dtype=np.int16).reshape(6, 8) * 40 - (900 if signed else 0)
+    path = write_file(tmp_path / "film.dcm", np.zeros((6, 8), np.uint16), Modality="CR")
+    file = pydicom.dcmread(path)
+    file.PhotometricInterpretation, file.BitsStored, file.HighBit = "MONOCHROME1", 12, 11
+    file.PixelRepresentation, file.PixelData = int(signed), pixels.tobytes()
+    file.save_as(path)
+    assert np.array_equal(read_image(path)[0][0], (-1 if signed else 4095) - pixels)

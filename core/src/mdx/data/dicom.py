@@ -13,13 +13,14 @@ import locale
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdx.data.formats import damaged, no_such_file, suffix_of
+from mdx.data.dicom_frames import read_frames, stored_values
+from mdx.data.dicom_space import Slice, in_space
+from mdx.data.formats import damaged, no_such_file, reading, require_bearable, suffix_of
 from mdx.errors import DataError, nearest
 from mdx.files import folder_and_part
 from mdx.interfaces.geometry import FileLayout
@@ -33,42 +34,8 @@ TAGS = {
     "ImageOrientationPatient": "0020|0037", "NumberOfFrames": "0028|0008", "BitsAllocated": "0028|0100",
     "PixelRepresentation": "0028|0103",
 }  # fmt: skip
-ENHANCED = {f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("2.1", "2.2", "4.1", "4.4", "128.1", "130")}
-"""Storage classes whose frames are the slices of a volume: enhanced CT, MR and PET, and those converted from them."""
-UNEVEN = 0.02
-"""Distances of neighbouring slices may differ by this part of their median."""
 LOCALE = locale.setlocale(locale.LC_ALL)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A file of a series: its size (columns, rows, frames), channels, and the tags of ``TAGS`` that it has."""
-
-    path: Path
-    size: tuple[int, ...]
-    channels: int
-    tags: Mapping[str, str]
-
-    @cached_property
-    def position(self) -> np.ndarray | None:
-        """(3,) mm, LPS."""
-        return _numbers(self.tags.get("ImagePositionPatient", ""), 3)
-
-    @cached_property
-    def orientation(self) -> np.ndarray | None:
-        """(6,) directions of a row and of a column, LPS."""
-        return _numbers(self.tags.get("ImageOrientationPatient", ""), 6)
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return int(self.size[2]) if len(self.size) > 2 else 1
-
-    @property
-    def is_film(self) -> bool:
-        """Whether the image has no position in space: an X-ray, a photograph, a screen capture."""
-        return self.position is None and self.frames == 1
 
 
 @dataclass(frozen=True)
@@ -146,7 +113,7 @@ def _chosen(path: Path) -> tuple[Slice, ...]:
         found = _header(path)
         if found is None:
             raise DataError("is no DICOM image", "leave it out, or give the image that it describes", path)
-        if found.frames == 1 and not found.is_film:
+        if found.frames == 1 and not found.is_film and not found.is_enhanced:
             raise DataError("is one slice of a series, not a volume", "give the folder that holds all its slices", path)
         return (found,)
     folder, key = inside
@@ -195,39 +162,46 @@ def _text(raw: str) -> str:
     return raw.encode(errors="replace").decode().strip(" \0")
 
 
-def _numbers(text: str, count: int) -> np.ndarray | None:
-    try:
-        values = np.array([float(part) for part in text.split("\\")])
-    except ValueError:
-        return None
-    return values if len(values) == count and np.isfinite(values).all() else None
-
-
 def _film(film: Slice) -> tuple[np.ndarray, FileLayout, str]:
-    values = _read([film], film.channels)[0]  # (rows, columns[, channels])
+    require_bearable(film.path, (*film.size[:2], film.channels))
+    try:
+        values = _read([film], film.channels)[0]  # (rows, columns[, channels])
+    except DataError:
+        values = _of_pydicom(film)  # GDCM refuses some that are whole, such as signed MONOCHROME1 of 12 bits
+        if values is None:
+            raise
     values = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
     layout = FileLayout("image", tuple(values.shape[1:]), np.eye(4), b"", ".png", colour=len(values) == 3)
     return values, layout, _stored_type(film)
 
 
+def _of_pydicom(film: Slice) -> np.ndarray | None:
+    """(rows, columns) of a grey film with its rescale; None where it cannot be read either."""
+    import pydicom
+
+    try:
+        dataset = pydicom.dcmread(film.path)
+        values = stored_values(dataset, 1)
+    except Exception:  # it is the first reader's error that is told
+        return None
+    if values is None or film.channels != 1:
+        return None
+    return values[0] * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
+
+
 def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout, str]:
-    import SimpleITK as sitk  # noqa: N813 (the name its own pages use)
 
     if len(files) == 1:
+        if files[0].is_enhanced:
+            return _enhanced(path, files[0])
         if files[0].frames < 2:
             raise DataError("is one slice, not a volume", "give the folder that holds all slices of the series", path)
-        if files[0].tags.get("SOPClassUID") not in ENHANCED:
-            raise DataError(
-                f"holds {files[0].frames} frames that are no slices of a volume", "save single frames as images", path
-            )
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(files[0].path))
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-        ordered, image = files, _execute(reader, path)
-    else:
-        ordered = in_space(path, files)
-        image = _series_image(ordered, files[0].channels, path)
+        raise DataError(
+            f"holds {files[0].frames} frames that are no slices of a volume", "save single frames as images", path
+        )
+    ordered = in_space(path, files)
+    require_bearable(path, (len(ordered), *ordered[0].size[:2], ordered[0].channels))
+    image = _series_image(ordered, files[0].channels, path)
     values = _array(image)  # (slices, rows, columns[, channels])
     values = np.moveaxis(values, (2, 1, 0), (0, 1, 2))
     values = values[None] if values.ndim == 3 else np.moveaxis(values, -1, 0)
@@ -239,41 +213,50 @@ def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout,
     return values, layout, _stored_type(ordered[0])
 
 
-def in_space(path: Path, files: Sequence[Slice]) -> list[Slice]:
-    """The slices in the order of their positions along the normal. Raises DataError where they make no volume."""
+def _enhanced(path: Path, file: Slice) -> tuple[np.ndarray, FileLayout, str]:
+    """The frames of an enhanced file as (1, X, Y, Z), in the order of their positions and each with its own rescale.
 
-    def wrong(what: str, remedy: str) -> DataError:
-        return DataError(f"the {len(files)} slices are no volume: {what}", remedy, path)
+    Raises DataError where they make no volume, as slices of a series may not, and where they are scaled and compressed
+    in a way that cannot be undone here.
+    """
+    found = read_frames(file.path)
+    frames = [
+        Slice(file.path, (*file.size[:2], 1), file.channels,
+              {"ImagePositionPatient": position, "ImageOrientationPatient": orientation, "frame": str(i)})
+        for i, (position, orientation) in enumerate(zip(found.positions, found.orientations, strict=True))
+    ]  # fmt: skip
+    ordered = in_space(path, frames)
+    values = found.values
+    if values is None:
+        if found.is_scaled:
+            raise DataError(
+                f"its frames have a rescale of their own and are compressed as {found.compression}",
+                "decompress it first (gdcmconv --raw)", path,
+            )  # fmt: skip
+        values = _read([file], 1)
+    scaled = values * found.slopes[:, None, None] + found.intercepts[:, None, None]
+    scaled = scaled[[int(f.tags["frame"]) for f in ordered]].astype(np.float32)
+    along = ordered[0].orientation
+    first, last = ordered[0].position, ordered[-1].position
+    assert along is not None  # in_space looks at these
+    assert first is not None
+    assert last is not None
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = along[:3] * found.spacing[1], along[3:] * found.spacing[0]
+    step = (last - first) / (len(ordered) - 1) if len(ordered) > 1 else np.cross(along[:3], along[3:]) * found.thickness
+    affine[:3, 2], affine[:3, 3] = step, first
+    volume = np.moveaxis(scaled, (2, 1, 0), (0, 1, 2))[None]
+    layout = FileLayout("nifti", tuple(volume.shape[1:]), LPS_TO_RAS @ affine, b"", ".nii.gz")
+    return volume, layout, _stored_type(file)
 
-    split = "keep one of them in the folder, or convert the series to NIfTI (dcm2niix)"
-    if any(f.frames > 1 or f.position is None or f.orientation is None for f in files):
-        raise wrong("some have no position or orientation in space", split)
-    for name, kinds in (("sizes", {f.size for f in files}), ("numbers of channels", {f.channels for f in files})):
-        if len(kinds) > 1:
-            raise wrong(f"they have {len(kinds)} different {name}", split)
-    orientations = np.stack([f.orientation for f in files if f.orientation is not None])
-    if np.abs(orientations - orientations[0]).max() > 1e-3:
-        n = len(np.unique(orientations.round(2), axis=0))
-        raise wrong(f"they have {n} orientations, as a localizer has", "leave this series out, or split it")
-    normal = np.cross(orientations[0][:3], orientations[0][3:])
-    positions = np.stack([f.position for f in files if f.position is not None])
-    order = np.argsort(positions @ normal, kind="stable")
-    steps = np.diff(positions[order], axis=0)
-    gaps = steps @ normal
-    usual = float(np.median(gaps))
-    if (gaps <= max(1e-3, 0.1 * usual)).any():
-        n = int((gaps <= max(1e-3, 0.1 * usual)).sum())
-        raise wrong(f"{n} of them lie where another one does (several echoes, phases or time points)", split)
-    if np.abs(gaps - usual).max() > max(1e-3, UNEVEN * usual):
-        absent = int(np.rint(gaps / usual - 1).clip(0).sum())
-        if absent and np.abs(gaps - usual * np.rint(gaps / usual)).max() <= max(1e-3, UNEVEN * usual):
-            raise wrong(f"{absent} slice(s) are missing ({usual:.4g} mm apart)", "export the series again")
-        raise wrong(
-            f"they are unevenly spaced ({gaps.min():.4g} to {gaps.max():.4g} mm)", "resample it to an even grid first"
-        )
-    if np.linalg.norm(steps - gaps[:, None] * normal, axis=1).max() > max(1e-3, UNEVEN * usual):
-        raise wrong("they are sheared by a tilted gantry", "correct the tilt first (dcm2niix does)")
-    return [files[i] for i in order]
+
+def look_at_volume(path: Path, files: Sequence[Slice]) -> None:
+    """Raise DataError where the files of a series, or the frames of an enhanced one, make no volume."""
+    if len(files) > 1:
+        in_space(path, files)
+    elif files[0].is_enhanced:
+        with reading(path):
+            _enhanced(path, files[0])
 
 
 def _series_image(files: Sequence[Slice], channels: int, where: Path) -> Any:

@@ -186,7 +186,7 @@ def _site_folder(inside: Path) -> str | None:
 
 def _series(folders: Iterable[Path], folder: Path, result: InitResult) -> dict[Path, Series]:
     """Each series as the path that a table names it by: its folder, ``folder#key``, or the file of a film."""
-    from mdx.data.dicom import Series, find_series, in_space
+    from mdx.data.dicom import Series, find_series, look_at_volume
 
     found: dict[Path, Series] = {}
     for place in sorted(folders):
@@ -198,12 +198,12 @@ def _series(folders: Iterable[Path], folder: Path, result: InitResult) -> dict[P
                 result.skipped.append((shown, f"DICOM of the kind {series.tags['Modality']}, which is no image"))
             elif all(file.is_film for file in series.files):
                 found |= {file.path: Series(series.key, (file,)) for file in series.files}
-            elif len(series.files) == 1 and series.files[0].frames == 1:
+            elif len(series.files) == 1 and series.files[0].frames == 1 and not series.files[0].is_enhanced:
                 result.skipped.append((shown, "a series of one slice is no volume"))
             else:
                 try:
                     found[name] = series
-                    _ = in_space(name, series.files) if len(series.files) > 1 else None
+                    look_at_volume(name, series.files)
                 except DataError as error:
                     del found[name]
                     result.skipped.append((shown, error.what))
