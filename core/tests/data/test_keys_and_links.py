@@ -182,3 +182,17 @@ def test_a_table_is_found_in_the_home_folder(tmp_path: Path, monkeypatch: pytest
 def test_a_path_that_cannot_be_is_no_bug(mdx: Cli, tmp_path: Path, verb: str, path: str) -> None:
     code, text = mdx("data", verb, path, "--out", tmp_path / "o")
     assert code in (2, 4), text
+
+
+@pytest.mark.parametrize("scheme", ["folder", "bids", "csv"])
+def test_no_split_and_no_role_is_added_to_what_is_prepared(tmp_path: Path, scheme: str) -> None:
+    from mdx.preparing.cohort import open_cases
+
+    place = study(tmp_path / "d", sessions=False)
+    address = f"{scheme}:{place}"
+    if scheme == "csv":
+        (tmp_path / "t.csv").write_text(f"image,subject,site\n{scan(tmp_path / 'a.nii.gz')},a,A\n")
+        address = f"csv:{tmp_path / 't.csv'}"
+    cases, _ = open_cases(address, DataConfig())
+    assert cases
+    assert {(case.split, case.role) for case in cases} == {(None, None)}

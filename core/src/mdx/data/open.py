@@ -60,6 +60,12 @@ def open_folder(layout: str, rest: str, config: DataConfig) -> Dataset:
     It is the dataset of the table that ``mdx data init`` would write. Contrasts become the columns of images unless
     ``config`` names these itself. What was left out is counted on one line of the standard error output.
     """
+    cases, folder, config = read_folder(layout, rest, config)
+    return _dataset(cases, folder, config)
+
+
+def read_folder(layout: str, rest: str, config: DataConfig) -> tuple[list[Case], Path, DataConfig]:
+    """The cases of ``open_folder`` without splits and roles of mdx's own; the folder; the columns of their images."""
     from mdx.data.init import find_cases
     from mdx.data.layouts import split_address
 
@@ -72,7 +78,7 @@ def open_folder(layout: str, rest: str, config: DataConfig) -> Dataset:
     sys.stderr.write(f"{layout}:{path}: {len(result.cases)} cases{left}\n")
     if "image" not in config.model_fields_set:
         config = config.model_copy(update={"image": tuple(result.cases[0].images)})
-    return _dataset(rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config)
+    return rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config
 
 
 def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig) -> Dataset:

@@ -18,7 +18,8 @@ from mdx import __version__
 from mdx.data.config import DataConfig
 from mdx.data.facts import cores, file_key
 from mdx.data.images import suffix_of
-from mdx.data.open import open_dataset
+from mdx.data.layouts import layouts
+from mdx.data.open import open_dataset, read_folder
 from mdx.data.table import TABLES, read_table, write_table
 from mdx.errors import DataError, ResourceError, UsageError, nearest
 from mdx.files import cannot_write, write_json
@@ -34,9 +35,15 @@ Say = Callable[[str, dict[str, Any] | DataError, int], None]
 
 
 def open_cases(uri: str, config: DataConfig) -> tuple[list[Case], Path]:
-    """The rows of a table, or the cases of another address, and the folder where relative paths start."""
-    path = Path(uri.removeprefix("csv:"))
+    """The rows of a table, or the cases of another address, and the folder where relative paths start.
+
+    Nothing is added to them: splits and roles are the user's to give.
+    """
+    path = Path(uri.removeprefix("csv:")).expanduser()
     if path.suffix.lower() not in TABLES:
+        scheme, colon, rest = uri.partition(":")
+        if colon and scheme in layouts():
+            return read_folder(scheme, rest, config)[0], Path.cwd()
         return list(open_dataset(uri, config).cases), Path.cwd()
     cases = read_table(path, config)
     if config.label != "mask":  # a mask column of another name keeps it
