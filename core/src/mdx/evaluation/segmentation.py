@@ -96,16 +96,23 @@ class SegmentationEvaluator:
         self.metrics: Mapping[str, str] = {m + c: better for c in ("", *several) for m, better in SCORES.items()}
 
     def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, float]:
-        """Scores of one case. A class that neither has counts 1, as in ``dice``, and has no volume error."""
+        """Scores of one case. A class that neither has is undefined (NaN) there, and no part of the case's mean.
+
+        That is the convention of nnU-Net, and of MONAI's ``ignore_empty``. A class that only one of them has counts 0.
+        """
         if prediction.segmentation is None:
             raise DataError("the method predicted no segmentation", "its apply() must fill it", sample.case.id)
         predicted = hard_masks(prediction.segmentation)
         truth = sample.mask.numpy() > 0.5
         spacing = sample.geometry.spacing_mm
         pairs = list(zip(predicted, truth, strict=True))
+        there = [bool(p.any() or t.any()) for p, t in pairs]
         found = {
-            "dice": [dice(p, t) for p, t in pairs],
-            "surface_dice": [surface_dice(p, t, spacing, self.tolerance_mm) for p, t in pairs],
+            "dice": [dice(p, t) if seen else math.nan for (p, t), seen in zip(pairs, there, strict=True)],
+            "surface_dice": [
+                surface_dice(p, t, spacing, self.tolerance_mm) if seen else math.nan
+                for (p, t), seen in zip(pairs, there, strict=True)
+            ],
             "volume_error_percent": [volume_error_percent(p, t) for p, t in pairs],
         }
         scores = {name: _mean(values) for name, values in found.items()}

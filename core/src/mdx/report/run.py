@@ -11,6 +11,7 @@ from typing import Any
 from mdx.evaluation.statistics import goodness
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
+from mdx.report.alarms import alarms, undefined
 from mdx.report.labels import label_parts
 from mdx.report.pages import without_folders, write_page
 from mdx.report.text import (
@@ -75,7 +76,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     if not metrics:
         return {
             "headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": "",
-            "labels": {},
+            "labels": {}, "alarms": [], "undefined": [],
         }  # fmt: skip
     roles, metric = site_roles(directory), metrics[0]
     better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if not r["metric"].endswith(PROBE)}
@@ -92,6 +93,8 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
         "few": ENOUGH_SUBJECTS if any(t["n_subjects"] < ENOUGH_SUBJECTS for t in tests) else 0,
         "labels": label_parts(methods, tables, task),
         "foot": READS_TARGET if reading_target(methods) else "",
+        "alarms": alarms(directory, methods),
+        "undefined": undefined(methods),
     }
 
 

@@ -127,7 +127,11 @@ def summary_table(directory: Path, plain: bool = True) -> Any:
         heads = [f"{site} ({caption})" for site, caption in zip(c.sites, c.captions, strict=True)]
         rows = [[m.name + marks[m.name], *map(interval, found)] for m, found in c.rows]
         blocks.append((metric, ["method", *heads], rows))
+    from mdx.report.alarms import alarms, undefined
+
     foot = [READS_TARGET] if any(marks.values()) else []
+    foot += [f"note: {sentence}" for sentence in undefined(methods)]
+    foot += [f"ATTENTION: {sentence}" for sentence in alarms(directory, methods)]
     return "\n\n".join(_plain(*b) for b in blocks) + "".join(f"\n{f}" for f in foot) if plain else _rich(blocks, foot)
 
 
@@ -153,4 +157,5 @@ def _rich(blocks: list[tuple[str, list[str], list[list[str]]]], foot: list[str])
         for i, row in enumerate(rows):
             table.add_row(*map(escape, row), style="bold" if i == 0 else None)
         tables.append(table)
-    return Group(*tables, *map(escape, foot))
+    red = [f"[bold red]{escape(f)}[/]" if f.startswith("ATTENTION") else escape(f) for f in foot]
+    return Group(*tables, *red)
