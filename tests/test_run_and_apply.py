@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,3 +141,23 @@ def test_mixed_precision_on_a_cpu_learns_as_well(finished: tuple[Path, Path], tm
 
 def test_the_network_learns_where_the_ball_is(finished: tuple[Path, Path]) -> None:
     assert pd.read_csv(finished[1] / "scores.csv").query("role == 'source'")["dice"].min() > 0.8
+
+
+@pytest.mark.slow
+def test_torchrun_starts_two_processes_of_one_run(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    words = [
+        "run", "fda", "--variant", "no_da", "--baselines", "none", "--data", f"csv:{finished[0]}", "--set", "source=A",
+        "target=B", *TINY[1:], "run.processes=2", "--device", "cpu", "--out", str(tmp_path / "runs"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mdx", *words],
+        capture_output=True, text=True, timeout=300, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MDX_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: ") == 1, "one process prints"
+    (run,) = (tmp_path / "runs").iterdir()
+    assert (run / "done").exists()
+    epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert epochs == [0, 1, 2], "one process writes"
+    assert pd.read_csv(run / "scores.csv").query("role == 'source'")["dice"].min() > 0.8

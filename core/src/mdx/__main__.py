@@ -1,5 +1,29 @@
-"""``python -m mdx`` is the command line."""
+"""``mdx``, and ``python -m mdx``: the command line. Signals are listened to before anything heavy is imported."""
 
-from mdx.cli.app import main
+import sys
 
-main()
+RESUMABLE = ("run", "resume", "sweep", "reproduce")
+"""Commands that leave something to go on with, and end with 75 when they are asked to stop."""
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        if sys.argv[1:2] and sys.argv[1] in RESUMABLE:
+            from mdx.stopping import listen
+
+            listen()
+        from mdx.cli.app import run_cli
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped before a run had begun\n  -> give the same command again\n")
+        sys.exit(130)
+    except BaseException as error:
+        if getattr(error, "exit_code", None) != 75:
+            raise
+        sys.stderr.write("stopped before a run had begun\n  -> give the same command again\n")
+        sys.exit(75)
+    sys.exit(run_cli(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -9,12 +9,12 @@ from mdx.errors import ResourceError
 
 
 def cache_dir(*parts: str) -> Path:
-    """A folder of the user's cache, made if needed: ``$MDX_CACHE``, or the platform's cache folder for ``mdx``.
+    """A folder of the user's cache, made if needed: ``$MDX_CACHE`` if that is set, or the platform's for ``mdx``.
 
     Raises ResourceError where it cannot be made.
     """
     root = os.environ.get("MDX_CACHE")
-    if root is None:
+    if not root:
         from platformdirs import user_cache_dir
 
         root = user_cache_dir("mdx")

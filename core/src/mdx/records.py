@@ -14,6 +14,7 @@ from mdx.files import plain, write_atomically, write_json
 from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan
 from mdx.runs import directory as folders
+from mdx.runs.device import threads_of
 from mdx.runs.provenance import machine, versions
 from mdx.runs.seen import record_seen
 from mdx.spreadsheets import csv_text
@@ -22,19 +23,23 @@ from mdx.spreadsheets import csv_text
 def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
     """Write config.yaml, command.txt, data.csv, splits.csv, confounding.json and, last, provenance.json.
 
-    A directory that has the last of them is left alone: the run is being resumed.
+    Of a run that is being resumed, which has the last of them, the command and the provenance stay; the others are
+    written again, whatever has become of them.
     """
-    if (directory / "provenance.json").exists():
-        return
+    resumed = (directory / "provenance.json").exists()
     directory.mkdir(parents=True, exist_ok=True)
     folders.write_yaml(directory / "config.yaml", plain(plan.settings.annotated()))
-    write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
+    if not resumed:
+        write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
     write_splits(data.cases, directory / "splits.csv")
     _write_table(data, directory / "data.csv")
     record_seen(data, directory)
     confounding = confounding_table(data)
     if confounding is not None:
         write_json(directory / "confounding.json", confounding)
+    write_json(directory / "fingerprint.json", {name: p.row_hashes() for name, p in {"": data, **data.cohorts}.items()})
+    if resumed:
+        return
     run = plan.settings.run
     provenance = {
         "plugin": plan.plugin.name,
@@ -48,6 +53,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "seed": plan.seed,
         "device": run.device,
         "precision": run.precision,
+        "threads": threads_of(run),
         "data": absolute_uri(plan.data),
         "data_uri_kind": plan.data.partition(":")[0],
         "cohorts": {name: absolute_uri(uri) for name, uri in plan.cohorts.items()},

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mdx import stopping
 from mdx.data.checks import check
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
-from mdx.files import write_atomically, write_json
+from mdx.files import plain, write_atomically, write_json
 from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan, make_plan, recorded_plan
 from mdx.plugins.activation import adapter_types
@@ -22,7 +21,9 @@ from mdx.plugins.manager import HookCaller, installed_hooks
 from mdx.records import record
 from mdx.report.run import write_report
 from mdx.runs import directory as folders
-from mdx.runs.device import make_fabric
+from mdx.runs import processes
+from mdx.runs.checkpoint import load_tree
+from mdx.runs.device import make_fabric, take_threads, threads_of
 from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.own_network import OwnNetwork, kept, read_own_network
@@ -31,7 +32,7 @@ from mdx.runs.run import Run
 from mdx.runs.scoring import evaluators_for, score_cases
 from mdx.scores import score
 
-NOT_IN_IDENTITY = {"threads", "workers", "predictions", "bootstrap"}
+NOT_IN_IDENTITY = {"workers", "predictions", "bootstrap"}
 ROLES = {"source", "target", "reference"}
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
@@ -69,25 +70,48 @@ def run(
 
 def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str] | None = None) -> Result:
     """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
+    stopping.working_on(None)
     data = open_data(plan)
     own = own_network(plan, data)
-    directory = folders.claim(out, plan.plugin.name, identity(plan, data), again)
+    name = identity(plan, data)
+    directory = folders.claim(out, plan.plugin.name, name, again)
+    if not folders.is_run(directory) and not again:
+        for beside in unfinished_like(plan, out):
+            sys.stderr.write(
+                f"note: the unfinished run {beside} has the same settings and other data; this is a new run "
+                f"('mdx resume {beside}' says what differs)\n"
+            )
     return _carry_out(plan, data, directory, command or sys.argv, own)
 
 
 def resume(path: str | Path) -> Result:
-    """Go on with an unfinished run. Raises RefusedError if its data, settings or code have changed since."""
+    """Go on with an unfinished run; equal data with other names of folders or times of files are equal.
+
+    Raises RefusedError that names what has changed since, DataError that says how to go on where the data have moved.
+    """
     directory = folders.find_run(path)
     if folders.is_done(directory):
         return Result(directory, found=True)
+    stopping.working_on(directory)
     facts = folders.read_json(directory / "provenance.json")
     plan = recorded_plan(facts)
-    data = open_data(plan)
+    if isinstance(facts.get("threads"), int):
+        take_threads(facts["threads"])  # it ends as the uninterrupted run would have
+    try:
+        data = open_data(plan)
+    except DataError as error:
+        if "there is no such" not in str(error) and "is no folder" not in str(error):
+            raise
+        raise DataError(
+            error.what,
+            f"if the data have moved, give the command of {directory}/command.txt with their new address (--data ...): "
+            "equal content goes on with this run",
+            error.where,
+        ) from error
     if identity(plan, data) != facts["identity"]:
-        changed = [k for k, now in (("versions", versions()), ("source", plan.source)) if facts[k] != now]
         raise RefusedError(
-            f"what the run was made with has changed since ({', '.join(changed) or 'data or settings'})",
-            "start it anew with 'mdx run', or bring the old state back",
+            f"what the run was made with has changed since: {'; '.join(changes(plan, data, directory)) or 'settings'}",
+            "bring the old state back to go on, or start anew with 'mdx run'",
             directory,
         )
     own = (kept(directory) or own_network(plan, data)) if plan.init_from else None
@@ -99,25 +123,48 @@ def _carry_out(
 ) -> Result:
     if folders.is_done(directory):
         return Result(directory, found=True)
-    with folders.owned(directory):
+    if processes.rank_of_launch() > 0:
+        return _follow(plan, data, directory)
+    with folders.owned(directory), stopping.listening():
+        stopping.working_on(directory)
         try:
+            folders.remove_leftovers(directory)
             record(plan, data, directory, identity(plan, data), command)
             if own is not None:
                 own.keep(directory)
-            with _signals() as stopping:
-                _run_method(plan, data, directory, stopping)
-                for name in plan.baselines:
-                    baseline, beside = plan.for_variant(name), directory / "baselines" / name
-                    record(baseline, data, beside, identity(baseline, data), command)
-                    if own is not None:
-                        own.keep(beside)
-                    _run_method(baseline, data, beside, stopping)
+            _run_method(plan, data, directory)
+            for name in plan.baselines:
+                baseline, beside = plan.for_variant(name), directory / "baselines" / name
+                record(baseline, data, beside, identity(baseline, data), command)
+                if own is not None:
+                    own.keep(beside)
+                _run_method(baseline, data, beside)
             write_report(directory)
             write_atomically(directory / "done", folders.now() + "\n")
             folders.set_status(directory, "done")
         except BaseException as error:
+            stopping.acknowledge()
             folders.record_failure(directory, error)
             raise
+        finally:
+            processes.leave_group()
+    return Result(directory)
+
+
+def _follow(plan: Plan, data: Dataset, directory: Path) -> Result:
+    """What the other processes of one run do: they train with the first one, which alone writes and scores."""
+    with stopping.listening():
+        try:
+            for each, folder in [
+                (plan, directory),
+                *((plan.for_variant(n), directory / "baselines" / n) for n in plan.baselines),
+            ]:
+                while not (folder / "provenance.json").exists():
+                    stopping.check()
+                    time.sleep(0.1)
+                _run_method(each, data, folder)
+        finally:
+            processes.leave_group()
     return Result(directory)
 
 
@@ -158,11 +205,48 @@ def identity(plan: Plan, data: Dataset) -> str:
     """Eight digits that are equal for equal runs: settings, data of all cohorts, seed, versions and source."""
     values = plan.settings.values()
     values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
+    values["run"]["threads"] = threads_of(plan.settings.run)  # sums of floats depend on their number
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
         plan.source, *([plan.init_digest] if plan.init_digest else []),
         *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())),
     )  # fmt: skip
+
+
+def changes(plan: Plan, data: Dataset, directory: Path) -> list[str]:
+    """What differs from the records of a run, each as a sentence: packages, source, settings, data."""
+    facts = folders.read_json(directory / "provenance.json")
+    now = versions()
+    found = [f"{k} {facts['versions'].get(k)} -> {v}" for k, v in now.items() if facts["versions"].get(k) != v]
+    if facts["source"] != plan.source:
+        found.append("the source of mdx or of the plugin")
+    recorded = folders.read_json(directory / "fingerprint.json")
+    for name, part in {"": data, **data.cohorts}.items():
+        before, rows = recorded.get(name, {}), part.row_hashes()
+        for what, ids in (
+            ("changed", [i for i in rows if i in before and rows[i] != before[i]]),
+            ("new", [i for i in rows if i not in before]),
+            ("gone", [i for i in before if i not in rows]),
+        ):
+            if ids:
+                more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+                found.append(f"{what} case(s){f' of {name}' if name else ''}: {', '.join(ids[:3])}{more}")
+    return found
+
+
+def unfinished_like(plan: Plan, out: Path) -> list[Path]:
+    """Runs under ``out`` with the plan's settings that have not finished."""
+    layers = plain(plan.layers)
+    found = []
+    for path in sorted(out.glob(f"*_{plan.plugin.name}_*")):
+        try:
+            facts = folders.read_json(path / "provenance.json")
+            same = facts["variant"] == plan.variant_name and facts["seed"] == plan.seed and facts["layers"] == layers
+        except DataError:
+            continue  # not a run, or a damaged one
+        if same and not folders.is_done(path):
+            found.append(path)
+    return found
 
 
 def hide(data: Dataset, target_labels: str) -> Dataset:
@@ -177,24 +261,23 @@ def hide(data: Dataset, target_labels: str) -> Dataset:
     return hidden
 
 
-def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run]) -> None:
+def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
     """Fit one variant, predict the test cases with what was saved, and score them."""
     if (directory / "summary.json").exists():
         return
-    journal = Journal(directory)
+    settings = plan.settings
+    fabric = make_fabric(settings.run)
+    first = fabric.global_rank == 0
+    journal = Journal(directory, writes=first)
     journal.say(f"== {plan.plugin.name} / {plan.variant_name}")
     hooks = installed_hooks(journal.say)
-    hooks.tell("mdx_run_started", directory=directory, config=plan.settings.values())
+    hooks.tell("mdx_run_started", directory=directory, config=settings.values())
     try:
-        settings = plan.settings
-        fabric = make_fabric(settings.run)
         evaluators = evaluators_for(data.task, settings.run, hooks.call("mdx_evaluators", task=data.task))
-        started = time.monotonic()
-        notes = list(plan.notes) + ([SIMULATED] if plan.data.startswith("sim:") else [])
         if not (directory / "checkpoints" / "final.safetensors").exists():
-            notes += _fit(plan, data, directory, fabric, evaluators, hooks, stopping, started)
-            write_json(directory / "notes.json", notes)
-        if fabric.global_rank == 0:
+            _fit(plan, data, directory, fabric, evaluators, hooks)
+        if first:
+            _write_notes(plan, directory)
             loaded = load_run(directory, fabric.device)
             score(loaded, data.where(split="test"), directory, hooks, data.where(split=["train", "val"]))
             folders.set_status(directory, "done")
@@ -204,14 +287,28 @@ def _run_method(plan: Plan, data: Dataset, directory: Path, stopping: list[Run])
         raise
 
 
-def _fit(
-    plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: Any, hooks: HookCaller, stopping: list[Run],
-    started: float,
-) -> list[str]:  # fmt: skip
-    """Train, and write the checkpoint that ``apply`` uses; returns the notes of the method."""
+def _write_notes(plan: Plan, directory: Path) -> None:
+    """From the final checkpoint, so that whoever ends the run writes what whoever trained it knew."""
+    made = load_tree(directory / "checkpoints" / "final.safetensors")["notes"]
+    simulated = [SIMULATED] if plan.data.startswith("sim:") else []
+    write_json(directory / "notes.json", [*plan.notes, *simulated, *made])
+
+
+def _write_timings(run: Run, seconds: float, directory: Path) -> None:
+    """Add the seconds of this process to those that processes before it have written."""
+    path = directory / "timings.json"
+    before = folders.read_json(path) if path.exists() else {}
+    stages = {**before.get("stages", {})}
+    for stage, spent in run.timings.items():
+        stages[stage] = stages.get(stage, 0.0) + spent
+    write_json(path, {**before, "fit": before.get("fit", 0.0) + seconds, "stages": stages})
+
+
+def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: Any, hooks: HookCaller) -> None:
+    """Train, and write the checkpoint that ``apply`` uses."""
     import torch
 
-    settings = plan.settings
+    settings, started = plan.settings, time.monotonic()
     adapter_type, _ = adapter_types(plan.plugin, plan.variant)
     adapter = adapter_type(settings.method)
     adapter.own_network = kept(directory)
@@ -228,44 +325,16 @@ def _fit(
     run = Run(
         directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
         hooks=hooks, identity=digest_of(plan.source, versions(), preprocessing, settings.values()["optimizer"],
-                                        settings.run.precision),
+                                        settings.run.precision, threads_of(settings.run)),
         evaluate=evaluate,
     )  # fmt: skip
-    stopping[:] = [run]
-    folders.set_status(directory, "running")
+    if fabric.global_rank == 0:
+        folders.set_status(directory, "running")
     try:
         with run.autocast():
             adapter.fit(visible, model, run)
+        if fabric.global_rank == 0:
+            _write_timings(run, time.monotonic() - started, directory)
         run.finish()
     finally:
         run.close()
-    stopping.clear()
-    timings = {"fit": time.monotonic() - started, "stages": run.timings}
-    write_json(directory / "timings.json", timings)
-    return run.notes
-
-
-@contextmanager
-def _signals() -> Iterator[list[Run]]:
-    """SIGTERM and SIGUSR1 (a queue's time limit) stop the run at its next step; it can be resumed."""
-    runs: list[Run] = []
-
-    def stop(*_: object) -> None:
-        for each in runs:
-            each.stop_requested = True
-        if not runs:
-            raise KeyboardInterrupt
-
-    before: dict[int, Any] = {}
-    for name in ("SIGTERM", "SIGUSR1"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            try:
-                before[number] = signal.signal(number, stop)
-            except ValueError:
-                break  # not the main thread, where Python allows no handlers
-    try:
-        yield runs
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import typer
 
-from mdx import __version__
+from mdx import __version__, stopping
 from mdx.errors import MdxError, UsageError, nearest
 
 # verb -> module of mdx.cli that has it as a function, or as a typer app of verbs of its own
@@ -31,8 +31,6 @@ VERBS = {
     "data": "data",
     "doctor": "doctor",
 }
-
-STOPPED = "stopped; what was finished is kept\n  -> the same command, or 'mdx resume RUN', goes on"
 
 
 def build(argv: list[str]) -> typer.Typer:
@@ -80,19 +78,22 @@ def run_cli(argv: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         if end.code == 130:  # typer has turned Ctrl-C into this
-            return _fail(STOPPED, 130)
+            return _fail(stopping.message(), 130)
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except MdxError as error:
         if os.environ.get("MDX_DEBUG"):
             raise
         return _fail(f"error: {error}", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(STOPPED, 130)
+        return _fail(stopping.message(), 130)
+    except stopping.StopSignal as stopped:
+        stopping.acknowledge()
+        return _fail(stopping.message(), stopped.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; there is nobody to tell
         return 0
-    except MemoryError:
-        return _fail("error: out of memory\n  -> use fewer workers, a smaller batch or a smaller crop (--set ...)", 6)
+    except MemoryError as error:
+        return _fail(out_of_memory(error), 6)
     except Exception as error:
         if os.environ.get("MDX_DEBUG"):
             raise
@@ -111,6 +112,8 @@ def spread_assignments(argv: list[str]) -> list[str]:
 def _unexpected(error: Exception) -> int:
     from mdx.cli.blame import plugin_at_fault
 
+    if "can't allocate memory" in str(error) or "not enough memory" in str(error):  # of torch on a CPU
+        return _fail(out_of_memory(error), 6)
     if type(error).__name__ == "OutOfMemoryError":
         return _fail("error: the GPU is out of memory\n  -> use a smaller batch or crop, or --precision bf16-mixed", 6)
     if getattr(error, "errno", None) == errno.ENAMETOOLONG or "embedded null" in str(error):
@@ -139,11 +142,25 @@ def _unexpected(error: Exception) -> int:
     )
 
 
+def out_of_memory(error: BaseException) -> str:
+    """What was being done when memory ran out, how much had been taken at the most, and three remedies."""
+    import resource
+
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("mdx") and not name.startswith("mdx.cli"):
+            place = f" in {name}.{trace.tb_frame.f_code.co_name}"
+        trace = trace.tb_next
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
+    return (
+        f"error: out of memory{place}: {str(error).splitlines()[0] if str(error) else type(error).__name__:.200}\n"
+        f"  the process had taken {peak:.1f} GB at the most\n"
+        "  -> a smaller batch (--set batch_size=..., training.batch_size=...), smaller images (--set data.size=... or "
+        "data.spacing_mm=...), or fewer processes (--set run.workers=0, fewer --jobs)"
+    )
+
+
 def _fail(message: str, code: int) -> int:
     sys.stderr.write(f"{message}\n")
     return code
-
-
-def main() -> None:
-    """The console script."""
-    sys.exit(run_cli(sys.argv[1:]))

@@ -97,7 +97,10 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
 
 def _print_result(result: Result, as_json: bool) -> None:
     from mdx.runs.directory import read_json
+    from mdx.runs.processes import rank_of_launch
 
+    if rank_of_launch() > 0:
+        return  # the first process prints for all
     if as_json:
         summaries = {
             path.parent.name if path.parent != result.directory else "main": read_json(path)

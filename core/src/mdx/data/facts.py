@@ -20,7 +20,7 @@ from mdx.errors import DataError, MdxError
 from mdx.files import file_state, plain, replacing
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 3  # raise it when the same file gives other facts
+VERSION = 4  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
 FEWEST_OF_A_RIM = 10
 
@@ -39,7 +39,7 @@ class FileFacts:
         not_finite: how many values are NaN or infinite.
         labels: voxels of each value above 0, for masks.
         rims: values of a mask nine tenths of whose voxels lie between a lower and a higher neighbour.
-        digest: hash of the values in RAS, so that one scan in two formats is found to be one; empty for masks.
+        digest: hash of the values in RAS, so that one scan in two formats is found to be one.
     """
 
     shape: tuple[int, ...]
@@ -177,7 +177,7 @@ def find_facts(path: Path, kind: Kind) -> FileFacts:
         not_finite=not_finite,
         labels=labels,
         rims=rims,
-        digest=_digest(stored) if kind == "image" else "",
+        digest=_digest(stored),
     )
 
 

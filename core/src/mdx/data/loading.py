@@ -15,7 +15,7 @@ import torch
 from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
 from mdx.data.dicom import is_dicom
-from mdx.data.facts import file_key
+from mdx.data.facts import FileFacts, file_key, read_facts
 from mdx.data.formats import TIFFS, suffix_of
 from mdx.data.geometry import (
     bring_to_size,
@@ -56,6 +56,11 @@ class TableLoader:
         if not present or not visible:
             return Sample(case, torch.from_numpy(image), geometry, {}, frozenset([name] if present else []))
         return Sample(case, torch.from_numpy(image), geometry, {name: self._label(case, geometry)})
+
+    def contents(self, images: Sequence[Path], masks: Sequence[Path]) -> dict[Path, str]:
+        """The values and grid of each file as a text, whatever its name and time; of one that cannot be read, why."""
+        facts = {**read_facts(images, "image"), **read_facts(masks, "mask")}
+        return {p: f"{f.digest} {f.affine}" if isinstance(f, FileFacts) else f.what for p, f in facts.items()}
 
     def _image(self, case: Case) -> tuple[np.ndarray, Geometry]:
         paths = list(case.images.values())

@@ -288,16 +288,26 @@ class Dataset:
         return next((c for c in self.cases if c.subject == case.subject and c.site == site), None)
 
     def fingerprint(self) -> str:
-        """A hash of the table, the sizes and times of its files, and what is hidden."""
-        rows = [
-            (
-                c.id, c.subject, c.site, c.split, c.role, sorted((k, str(v)) for k, v in c.columns.items()),
-                [_file_identity(p) for p in (*c.images.values(), c.mask)], c.id in self.hidden,
-            )
-            for c in self.cases
-        ]  # fmt: skip
+        """A hash of the table, the content of its files, and what is hidden."""
         task = replace(self.task, sites=())  # every row has its site: a part is the same part of any whole
-        return hashlib.sha256(json.dumps([repr(task), rows]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([repr(task), *self.row_hashes().values()]).encode()).hexdigest()
+
+    def row_hashes(self) -> dict[str, str]:
+        """Case id -> a hash of its row and of the content of its files.
+
+        A loader with ``contents`` says what is in the files; of others the sizes and times of change are taken.
+        """
+        images = [path for c in self.cases for path in c.images.values()]
+        masks = [c.mask for c in self.cases if c.mask is not None]
+        contents = getattr(self.loader, "contents", None)
+        known = contents(images, masks) if contents else {path: _file_identity(path) for path in (*images, *masks)}
+        return {
+            c.id: hashlib.sha256(json.dumps([
+                c.id, c.subject, c.site, c.split, c.role, sorted((k, str(v)) for k, v in c.columns.items()),
+                [p and (p.name, known[p]) for p in (*c.images.values(), c.mask)], c.id in self.hidden,
+            ]).encode()).hexdigest()[:16]
+            for c in self.cases
+        }  # fmt: skip
 
 
 def _without_label(case: Case, name: str) -> Case:
@@ -309,11 +319,9 @@ def _has_label(case: Case, name: str) -> bool:
     return (case.mask if name == "mask" else case.columns.get(name)) is not None
 
 
-def _file_identity(path: Path | None) -> tuple[str, int, int] | None:
-    """Name, size and time of change; a missing file is the business of the check, not of the fingerprint."""
-    if path is None:
-        return None
+def _file_identity(path: Path) -> tuple[int, int]:
+    """Size and time of change; a missing file is the business of the check, not of the fingerprint."""
     try:
-        return path.name, *file_state(path)
+        return file_state(path)
     except OSError:
-        return path.name, -1, -1
+        return -1, -1

@@ -28,7 +28,7 @@ from mdx.report.text import (
 )
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
 from mdx.runs.directory import read_json, read_scores, read_splits
-from mdx.runs.journal import Journal
+from mdx.runs.journal import Journal, rows_of
 
 PROBE = ("_probe_accuracy", "_probe_chance")
 """Said in a sentence of their own: no case has such a score."""
@@ -58,7 +58,7 @@ def _context(directory: Path) -> dict[str, Any]:
         "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
         "curves": [(m.name, _drawing(drawn)) for m in methods
-                   if (drawn := figures.curves(_lines(m.directory / "metrics.jsonl")))],
+                   if (drawn := figures.curves(rows_of(m.directory / "metrics.jsonl")))],
         "chosen": _chosen(methods),
         "settings": _settings(directory),
         "timings": [(m.name, _optional(m.directory / "timings.json") or {}) for m in methods],
@@ -201,7 +201,3 @@ def _sections(directory: Path) -> list[tuple[str, Any]]:
 
 def _optional(path: Path) -> Any:
     return read_json(path) if path.exists() else None
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []

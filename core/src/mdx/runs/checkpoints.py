@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mdx.cache import cache_dir
+from mdx.errors import MdxError
 from mdx.files import replacing
 from mdx.interfaces.adapter import Adapter
 from mdx.interfaces.model import Model
@@ -23,7 +24,7 @@ class Checkpoints:
     """Saves and restores networks, the method's state, optimisers, and the counters of a run.
 
     Attributes:
-        counters: plain values that are part of every checkpoint: the count of steps, tracked series.
+        counters: plain values that are part of every checkpoint: steps, tracked series, notes.
     """
 
     def __init__(
@@ -33,20 +34,16 @@ class Checkpoints:
         self.adapter, self.model, self.device, self.rank, self.world = adapter, model, device, rank, world
         self.registry = Registry(lambda: {id(p): name for name, p in model.named_parameters()})
         self._reserved: int | None = None
-        self.counters: dict[str, Any] = {"steps": 0, "tracked": {}}
+        self.counters: dict[str, Any] = {"steps": 0, "tracked": {}, "notes": []}
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
             for leftover in self.folder.glob(".*"):
                 leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
 
-    def digest(self) -> str:
-        """A hash of what the networks and the optimisers hold now: where a stage starts from."""
-        found = hashlib.blake2b(digest_size=16)
-        held = {**self.model.state_dict(), **_tensors(self.registry.states()["optimizers"], "optimizer")}
-        for name, tensor in sorted(held.items()):
-            found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        return found.hexdigest()
+    def digest(self, networks: Sequence[str]) -> str:
+        """A hash of what some networks and all optimisers hold now: where a stage starts from."""
+        held = {k: v for k, v in self.model.state_dict().items() if k.split(".")[0] in networks}
+        return digest_of_tensors({**held, **_tensors(self.registry.states()["optimizers"], "optimizer")})
 
     def path(self, name: str) -> Path:
         """The file of a checkpoint: ``last``, ``best``, ``final`` or a stage's name."""
@@ -77,7 +74,8 @@ class Checkpoints:
             self.adapter.restore(tree["adapter"], self.model)
         self.model.load_saved(tree["model"])
         self.model.to(self.device)
-        self.counters = {name: tree[name] for name in self.counters}
+        notes = list(dict.fromkeys([*self.counters["notes"], *tree["notes"]]))
+        self.counters = {**{name: tree[name] for name in self.counters}, "notes": notes}
         self.registry.restore(tree)
 
     def restore_weights(self, name: str) -> None:
@@ -92,7 +90,10 @@ class Checkpoints:
             return True
         import fcntl
 
-        handle = os.open(cache_dir("stages") / f"{stage}-{key}.lock", os.O_CREAT | os.O_RDWR)
+        try:
+            handle = os.open(cache_dir("stages") / f"{stage}-{key}.lock", os.O_CREAT | os.O_RDWR)
+        except (OSError, MdxError):
+            return True  # a cache that cannot be written to: nothing is shared, and nobody else trains for it
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -114,7 +115,12 @@ class Checkpoints:
         if self.rank == 0:
             tree = load_tree(self.path(stage))
             weights = {name: value for name, value in tree["model"].items() if name.split(".")[0] in networks}
-            shared = {**tree, "model": weights, "adapter": None}
+            shared = {
+                **tree,
+                "model": weights,
+                "adapter": None,
+                "notes": [],
+            }
             save_tree(cache_dir("stages") / f"{stage}-{key}.safetensors", shared)
 
     def fetch(self, stage: str, key: str) -> bool:
@@ -126,6 +132,15 @@ class Checkpoints:
                 temporary.write_bytes(shared.read_bytes())
         processes.barrier(self.world)
         return found
+
+
+def digest_of_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A hash of the content of named tensors."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _tensors(tree: Any, name: str) -> dict[str, torch.Tensor]:

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+_default_threads: list[int] = []
+
+
+def threads_of(settings: RunSettings) -> int:
+    """The threads that a run computes with: those asked for, or torch's own number when the process began.
+
+    Sums of floats depend on their number, and so do scores.
+    """
+    import torch
+
+    if not _default_threads:
+        _default_threads.append(torch.get_num_threads())
+    return settings.threads or _default_threads[0]
+
+
+def take_threads(count: int) -> None:
+    """Let ``count`` be the number of threads where none is asked for: that of a run which is gone on with."""
+    _default_threads[:] = [count]
+
+
 def check_device(settings: RunSettings) -> str:
     """The accelerator that ``settings`` mean. Raises ResourceError if this machine lacks it."""
     import torch
@@ -35,8 +55,7 @@ def make_fabric(settings: RunSettings) -> Fabric:
     from lightning_fabric import Fabric
 
     accelerator = check_device(settings)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    torch.set_num_threads(threads_of(settings))
     if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
         raise ResourceError(
             f"run.processes={settings.processes} but this is a single process",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,13 @@ def is_run(path: Path) -> bool:
     return (path / "provenance.json").is_file()
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove temporary files of a process that was killed while it wrote; only for who holds the directory."""
+    for path in directory.rglob(".*"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def find_run(path: str | Path) -> Path:
     """The run directory at ``path``. Raises UsageError if there is none."""
     folder = Path(path)
@@ -90,11 +98,13 @@ def final_checkpoint(run: Path) -> Path:
     return path
 
 
+LEFTOVER = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)*")
+"""Names that ``mdx.files.replacing`` gives to what is not finished."""
 AGAIN = "copy the whole run directory, or run again"
 KINDS: dict[str, type] = {
     "provenance.json": dict, "summary.json": list, "sweep.json": dict, "reproduction.json": dict,
     "comparison.json": dict, "status.json": dict, "timings.json": dict, "confounding.json": dict, "details.json": dict,
-    "notes.json": list, "seen.json": dict, "evaluation.json": dict,
+    "notes.json": list, "seen.json": dict, "evaluation.json": dict, "fingerprint.json": dict,
 }  # fmt: skip
 """What each JSON file holds."""
 ENTRIES: dict[str, dict[str, type | tuple[type, ...]]] = {

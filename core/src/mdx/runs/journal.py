@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from mdx.files import plain, write_atomically
+from mdx.files import cannot_write, plain, write_atomically
 
 PIPED_INTERVAL_S = 20.0
 TERMINAL_INTERVAL_S = 0.2
@@ -30,8 +30,7 @@ class Journal:
     def metrics(self, row: dict[str, Any]) -> None:
         """Append one row to metrics.jsonl."""
         if self.writes:
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(plain(row)) + "\n")
+            _append(self.metrics_path, json.dumps(plain(row)))
 
     def forget_epochs(self, stage: str, first: int) -> None:
         """Drop rows of epochs that will be run again."""
@@ -49,8 +48,7 @@ class Journal:
         """A line for the user and for log.txt."""
         if not self.writes:
             return
-        with self.log_path.open("a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+        _append(self.log_path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
         stream = self.stream or sys.stderr
         if self._line_open:
             stream.write("\r\033[K")
@@ -84,6 +82,15 @@ class Journal:
         if self._line_open:
             (self.stream or sys.stderr).write("\r\033[K")
             self._line_open = False
+
+
+def _append(path: Path, line: str) -> None:
+    """Raises ResourceError where the disk is full or the run's directory has gone."""
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

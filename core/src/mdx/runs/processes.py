@@ -6,12 +6,24 @@ networks then needs no special care, and a bare parameter that no wrapped ``forw
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, distributed
 
 BUCKET_ELEMENTS = 8_000_000
+
+
+def rank_of_launch() -> int:
+    """This process's number among those that torchrun has started; 0 where it has not."""
+    return int(os.environ.get("RANK", "0") or 0)
+
+
+def leave_group() -> None:
+    """End the process group, if there is one; its processes must not wait for each other when one has failed."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def average_gradients(params: Sequence[Tensor], world: int) -> None:

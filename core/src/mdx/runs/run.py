@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from mdx import stopping
 from mdx.config import OptimizerSettings, RunSettings
 from mdx.errors import DataError, DivergedError, MdxError, PluginError, StoppedError
 from mdx.interfaces.adapter import Adapter
@@ -22,7 +23,7 @@ from mdx.interfaces.model import Model
 from mdx.plugins.manager import HookCaller
 from mdx.runs import processes
 from mdx.runs.checkpoint import load_tree, save_tree
-from mdx.runs.checkpoints import Checkpoints
+from mdx.runs.checkpoints import Checkpoints, digest_of_tensors
 from mdx.runs.directory import final_checkpoint
 from mdx.runs.journal import Journal
 from mdx.runs.loader import Loader
@@ -77,9 +78,8 @@ class Run:
         self.journal = Journal(directory, writes=self.rank == 0)
         self.hooks = hooks or HookCaller(self.journal.say)
         self.identity = identity
-        self.notes: list[str] = []
         self.stop_requested = False
-        self.timings: dict[str, float] = {}
+        self.timings: dict[str, float] = {}  # seconds by stage
         self._evaluate = evaluate
         self._random = RandomState(seed, self.rank)
         self._random.reseed("start")
@@ -94,6 +94,11 @@ class Run:
         self._loaders = {"outside": 0, "inside": 0}
         self._agreed: dict[int, Tensor] = {}
         self._take_in()
+
+    @property
+    def notes(self) -> list[str]:
+        """What the reader of the report should know; part of every checkpoint, so that no stop loses it."""
+        return self._checkpoints.counters["notes"]
 
     @property
     def steps(self) -> int:
@@ -231,9 +236,10 @@ class Run:
 
         On a resumed run finished epochs are skipped and a finished stage is restored to its own end. With ``monitor``
         the weights of the best epoch are in place when the stage ends; ``patience`` epochs without a better one end it.
-        ``shared`` (datasets and plain values that determine the stage) lets equal stages of several runs be trained
-        once: the weights of the networks that the stage ``trains`` (all, if none is named) and its optimisers are then
-        taken from the cache, the method's own ``state()`` is not. Stages that start from other weights are not equal.
+        ``shared`` (datasets, plain values, and networks that are only read: what determines the stage) lets equal
+        stages of several runs be trained once: the weights of the networks that the stage ``trains`` (all, if none is
+        named) and its optimisers are then taken from the cache, the method's own ``state()`` is not. Stages that start
+        from other weights are not equal.
 
         Leave a stage with ``epoch.stop()``: after a ``break`` the next use of the run raises PluginError.
         """
@@ -250,9 +256,9 @@ class Run:
         networks = [name for name, module in self.model.items() if not trains or any(module is t for t in trains)]
         key = None
         if shared is not None and self.identity:
-            parts = [part.fingerprint() if isinstance(part, Dataset) else repr(part) for part in shared]
+            parts = [_content(part) for part in shared]
             what = [repr((name, self.model[name])) for name in networks]
-            code = (repr(watch), self.identity, self.device.type, self._checkpoints.digest())
+            code = (repr(watch), self.identity, self.device.type, self._checkpoints.digest(networks))
             key = f"{derive(self.seed, stage, count, *code, *what, *parts):016x}"
         return self._run_stage(stage, count, watch, key, networks)
 
@@ -280,6 +286,7 @@ class Run:
             self.journal.forget_epochs(stage, first)
             self.journal.say(f"stage {stage}: going on after epoch {first} of {count}")
         else:
+            self.journal.forget_epochs(stage, 0)  # rows of an epoch whose checkpoint was never written
             self.hooks.tell("mdx_stage_started", stage=stage, epochs=count)
         started = time.monotonic()
         for index in range(first, count):
@@ -302,7 +309,10 @@ class Run:
         self.timings[stage] = self.timings.get(stage, 0.0) + time.monotonic() - started
         self._save(stage, {"stage": stage, "epoch": count - 1, "finished": True, "monitor": dataclasses.asdict(watch)})
         if key is not None:
-            saved.share(stage, key, networks)
+            try:
+                saved.share(stage, key, networks)
+            except MdxError as error:  # a full or read-only cache: the stage itself is kept in the run
+                self.journal.say(f"stage {stage}: not shared with other runs ({error.what})")
             saved.release()
         self.hooks.tell("mdx_stage_finished", stage=stage)
         self._after(stage)
@@ -346,8 +356,9 @@ class Run:
                 f"the stage '{self._left}' was left by break, so its end was never saved",
                 "end a stage early with epoch.stop()",
             )
+        stopping.check()
         if self.stop_requested:
-            raise StoppedError("the run was asked to stop", "go on with 'mdx resume'", self.directory.name)
+            raise StoppedError("the run was asked to stop", f"go on with: mdx resume {self.directory}")
 
     def finish(self) -> None:
         """Called by core after ``fit``: write the checkpoint that ``apply`` uses."""
@@ -480,3 +491,10 @@ class Run:
         tags = {"stage": stage, "task": task}
         rows = [{**tags, **row} for row in self._evaluate(data)]
         self.journal.replace_rows(self.directory / "evaluations.jsonl", tags, rows)
+
+
+def _content(part: Any) -> str:
+    """What a part of a shared stage's key stands for."""
+    if isinstance(part, Dataset):
+        return part.fingerprint()
+    return digest_of_tensors(part.state_dict()) if isinstance(part, nn.Module) else repr(part)

@@ -48,15 +48,17 @@ Tell = Callable[[int, str, Outcome | None], None]
 """Called with the index of a job, ``started`` or how it ended, and the outcome."""
 
 
-def run_all(jobs: Sequence[Job], out: Path, count: int, logs: Path, tell: Tell) -> list[Outcome]:
+def run_all(
+    jobs: Sequence[Job], out: Path, count: int, logs: Path, tell: Tell, threads: int | None = None
+) -> list[Outcome]:
     """Carry out ``jobs`` in ``count`` processes; an outcome for each, in their order.
 
-    Each process has its share of the cores, and one GPU where there are some. One failure stops no other job. Ctrl-C
-    and SIGTERM stop the running jobs at their next step, so that the same command goes on; then StoppedError is raised
+    Each process has ``threads``, or its share of the cores, and one GPU where there are some. One failure stops no
+    other job. Ctrl-C and SIGTERM stop the running jobs, so that the same command goes on; then StoppedError is raised
     (exit code 130 or 75).
     """
     count = max(1, min(count, len(jobs)))
-    threads = max(1, cores() // count)
+    threads = threads or max(1, cores() // count)
     gpus = _gpus()
     logs.mkdir(parents=True, exist_ok=True)
     waiting = turns(jobs)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mdx.data.facts import cores
 from mdx.errors import MdxError, UsageError
 from mdx.files import plain, write_atomically, write_json
 from mdx.report.sweep import write_sweep_page
@@ -118,10 +119,22 @@ def carry_out(
         say(f"{state:<8} {name}{seconds}{reason}   {len(ended)}/{len(jobs)}")
         _write_index(directory, jobs, ended)
 
-    write_json(directory / "sweep.json", {"jobs": [plain(asdict(job)) for job in jobs], "processes": count})
+    threads = _threads(directory, min(count, len(jobs)))
+    facts = {"jobs": [plain(asdict(job)) for job in jobs], "processes": count, "threads": threads}
+    write_json(directory / "sweep.json", facts)
     _write_index(directory, jobs, ended)
-    outcomes = run_all(jobs, directory / "runs", count, directory / "logs", tell)
+    outcomes = run_all(jobs, directory / "runs", count, directory / "logs", tell, threads)
     return SweepResult(directory, jobs, outcomes)
+
+
+def _threads(directory: Path, count: int) -> int:
+    """Threads of each run: its share of the cores when the sweep was begun, and the same whenever it goes on.
+
+    The number of threads moves scores, so it is a part of a run's identity; another ``--jobs`` must find the same runs.
+    """
+    path = directory / "sweep.json"
+    known = read_json(path).get("threads") if path.exists() else None
+    return known if isinstance(known, int) else max(1, cores() // max(1, count))
 
 
 def _write_index(directory: Path, jobs: Sequence[Job], ended: Mapping[int, Outcome]) -> None:

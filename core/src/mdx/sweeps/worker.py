@@ -16,6 +16,7 @@ import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from mdx import stopping
 from mdx.errors import MdxError, StoppedError
 from mdx.runs.directory import HeldError
 from mdx.sweeps.jobs import Job
@@ -29,6 +30,7 @@ def log_of(job: Job, logs: Path) -> Path:
 
 def main(pipe: Connection, out: Path, threads: int, logs: Path) -> None:
     """Carry out jobs from the pipe until it closes."""
+    stopping.listen()
     threading.Thread(target=_stop_when_alone, daemon=True).start()
     while True:
         try:
@@ -37,7 +39,7 @@ def main(pipe: Connection, out: Path, threads: int, logs: Path) -> None:
             outcome = _carry_out(job, out, threads)
             sys.stdout.flush()
             pipe.send(outcome)
-        except (EOFError, OSError):
+        except (EOFError, OSError, stopping.StopSignal):
             return  # the sweep has ended
         if outcome.state == "stopped":
             return
@@ -74,7 +76,8 @@ def _carry_out(job: Job, out: Path, threads: int) -> Outcome:
                 # another sweep has it, or what is left of one that was killed is about to stop: take it from there
                 print(error.what, file=sys.stderr, flush=True)
                 time.sleep(2)
-    except (StoppedError, KeyboardInterrupt):
+    except (StoppedError, KeyboardInterrupt, stopping.StopSignal):
+        stopping.acknowledge()
         return ended("stopped", exit_code=75)
     except MdxError as error:
         print(f"error: {error}", file=sys.stderr)

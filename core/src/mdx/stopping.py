@@ -1,0 +1,102 @@
+"""A stop is a stop: SIGTERM, and a queue's SIGUSR1, end the process with exit code 75 whatever it is doing.
+
+The signal becomes an exception. Files are replaced whole, so that what was finished stays and the rest is made again
+when the run is resumed, as after a ``kill -9``. Python drops an exception that is raised inside a destructor or a
+callback; therefore a timer raises it again until somebody has heard it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+NUMBERS = tuple(number for name in ("SIGTERM", "SIGUSR1") if (number := getattr(signal, name, None)) is not None)
+AGAIN_S = 1.0
+
+
+class StopSignal(BaseException):
+    """The process was asked to stop. No ``except Exception`` on the way holds it up."""
+
+    exit_code = 75
+
+
+class _State:
+    process: int = 0  # which has asked to be told; children inherit handlers, and end as they otherwise would
+    asked = False
+    directory: Path | None = None
+
+
+_state = _State()
+
+
+def listen() -> None:
+    """From now on a signal to stop raises ``StopSignal`` in this process; does nothing outside its main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _state.process, _state.asked = os.getpid(), False
+    for number in NUMBERS:
+        signal.signal(number, _heard)
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _heard)
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Listen for the time of a block, unless this process does already."""
+    if _state.process == os.getpid() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers: list[Any] = [*NUMBERS, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
+    before = {number: signal.getsignal(number) for number in numbers}
+    listen()
+    try:
+        yield
+    finally:
+        _state.process = 0
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _heard(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _state.process:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        return
+    if number in NUMBERS:
+        if _state.asked:
+            return  # it is on its way
+        _state.asked = True
+    if _state.asked:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
+        raise StopSignal
+
+
+def acknowledge() -> None:
+    """The exception has arrived: it need not be raised again."""
+    if _state.asked and hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def check() -> None:
+    """Raise ``StopSignal`` if this process was asked to stop."""
+    if _state.asked and _state.process == os.getpid():
+        raise StopSignal
+
+
+def working_on(directory: Path | None) -> None:
+    """Say which run the process is at, for the message of a stop."""
+    _state.directory = directory
+
+
+def message() -> str:
+    """What a stopped command says: that nothing is lost, and the command that goes on."""
+    if _state.directory is None:
+        return "stopped before a run had begun\n  -> give the same command again"
+    return f"stopped; what was finished is kept\n  -> go on with: mdx resume {_state.directory}"
