@@ -45,6 +45,12 @@ def save(network: nn.Module, path: Path, **stated: object) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has said --trust-code."""
+    monkeypatch.setenv("MDX_TRUST_CODE", "1")
+
+
 @pytest.fixture
 def network(finished: tuple[Path, Path]) -> nn.Module:
     """The source network of the finished run."""

@@ -148,16 +148,27 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
     return values
 
 
+LONGEST_FILE = 1_000_000
+
+
 def read_config_file(path: Path) -> dict[str, Any]:
     """A YAML file of settings, flattened; the ``config.yaml`` of a run is one too."""
     import yaml
 
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise ConfigError("is no regular file", "give the path of a YAML file with --config", path)
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST_FILE:
+            raise ConfigError(f"has {len(text)} characters", "no settings are that long: give another file", path)
+        # aliases multiply what a short file holds, or lead back into themselves; settings need none
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+            raise ConfigError("uses a YAML alias (*name)", "write the value out where it is used", path)
+        raw = yaml.safe_load(text)
     except FileNotFoundError:
         raise ConfigError("there is no such file", "give the path of a YAML file with --config", path) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as YAML: {error}", "correct the file", path) from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # also numbers of 5000 digits
+        raise ConfigError(f"cannot be read as YAML: {error!s:.300}", "correct the file", path) from error
     if not isinstance(raw, dict):
         raise ConfigError("holds no settings", "write lines such as 'beta: 0.01' or 'data: {source: A}'", path)
     flat: dict[str, Any] = {}

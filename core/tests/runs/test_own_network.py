@@ -25,6 +25,12 @@ CONTRACT: dict[str, Any] = {
 Save = Callable[..., Path]
 
 
+@pytest.fixture(autouse=True)
+def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user has said --trust-code."""
+    monkeypatch.setenv("MDX_TRUST_CODE", "1")
+
+
 @pytest.fixture
 def data() -> Dataset:
     """Two sites with volumes of 1 x 1 x 2 mm."""

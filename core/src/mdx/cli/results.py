@@ -7,6 +7,8 @@ from pathlib import Path
 
 import typer
 
+from mdx.cli.run import trust
+
 
 def apply_command(
     run: Path = typer.Argument(help="Directory of a run."),
@@ -15,10 +17,12 @@ def apply_command(
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     site: str = typer.Option(None, help="The site of the files, for methods that have a part for each site."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
+    trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     force: bool = typer.Option(False, "--force", help="Replace files that are there; an input is never replaced."),
     as_json: bool = typer.Option(False, "--json", help="Print the written files as JSON."),
 ) -> None:
     """Apply a run to new files; predictions lie exactly on the files that were read."""
+    trust(trust_code)
     from mdx.applying import apply_files
 
     written = apply_files(run, files, out, variant=variant, site=site, device=device, force=force)
@@ -35,10 +39,12 @@ def evaluate_command(
     out: Path = typer.Option(None, help="Folder for scores.csv and summary.json; RUN/evaluations/NAME if not given."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     device: str = typer.Option("cpu", help="cpu or cuda."),
+    trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     force: bool = typer.Option(False, "--force", help="Replace scores of other data that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Score a finished run on labelled cases: all of a table, or its test split where it has one."""
+    trust(trust_code)
     from mdx.applying import evaluate_run
 
     folder, summary = evaluate_run(run, data, out, variant=variant, device=device, force=force)

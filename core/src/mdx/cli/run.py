@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,9 @@ def run_command(
     ),
     baselines: str = typer.Option(None, help="Variants to run beside it: names with commas, or 'none'."),
     init_from: Path = typer.Option(
-        None, help="A network that you have: the directory of a run, or a TorchScript file with a stated contract."
+        None, help="A network that you have: a run, net.safetensors, or TorchScript, net.pt, with --trust-code."
     ),
+    trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     seed: int = typer.Option(0, min=0, help="Fixes every random number."),
     device: str = typer.Option(None, help="auto, cpu, cuda or mps."),
     precision: str = typer.Option(None, help="32-true or bf16-mixed."),
@@ -37,6 +39,8 @@ def run_command(
 ) -> None:
     """Train a method and its baselines on a table of scans, score them on the test cases and write a report."""
     from mdx.planning import make_plan
+
+    trust(trust_code)
 
     chosen = None
     if baselines is not None:
@@ -57,12 +61,20 @@ def run_command(
 
 def resume_command(
     run: Path = typer.Argument(help="Directory of a run."),
+    trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Go on with a run that was stopped or killed."""
+    trust(trust_code)
     from mdx.workflow import resume
 
     _print_result(resume(run), as_json)
+
+
+def trust(code: bool) -> None:
+    """Let code from outside run in this process and its children, if the user has said so on this command line."""
+    if code:
+        os.environ["MDX_TRUST_CODE"] = "1"
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:

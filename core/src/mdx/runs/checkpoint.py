@@ -6,6 +6,7 @@ a killed process leaves either the old checkpoint or the new one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ from safetensors.torch import save_file
 from mdx.errors import DataError, PluginError, ResourceError
 from mdx.files import replacing
 
-FORMAT = "1"
+FORMAT = "2"
+AGAIN = "copy it again from where it was whole, or run again"
 
 
 def save_tree(path: Path, tree: Any) -> None:
@@ -31,7 +33,9 @@ def save_tree(path: Path, tree: Any) -> None:
     structure = _pack(tree, tensors, "tree")
     with replacing(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata={"mdx": FORMAT, "tree": json.dumps(structure)})
+            text = json.dumps(structure)
+            header = {"mdx": FORMAT, "tree": text, "digest": _digest(text, tensors)}
+            save_file(tensors, temporary, metadata=header)
         except SafetensorError as error:
             raise ResourceError(
                 f"the checkpoint cannot be written ({error})",
@@ -48,13 +52,26 @@ def load_tree(path: Path) -> Any:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         if header.get("mdx") != FORMAT:
             raise DataError("is not a checkpoint of this version of mdx", "make it again with 'mdx run --again'", path)
+        if header["digest"] != _digest(header["tree"], tensors):
+            raise DataError("the checkpoint is damaged: its content is not what was written", AGAIN, path)
         return _unpack(json.loads(header["tree"]), tensors)
     except FileNotFoundError:
         raise DataError("the checkpoint is missing", "give the directory of a run that has trained", path) from None
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
-        raise DataError(
-            f"the checkpoint is damaged ({error})", "resume from an older one, or run again", path
-        ) from error
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"the checkpoint cannot be read ({error.strerror})", AGAIN, path) from error
+    except Exception as error:  # of safetensors, of JSON, of a tree that is none
+        raise DataError(f"the checkpoint is damaged ({type(error).__name__}: {error})", AGAIN, path) from error
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """A checksum of the structure and of every tensor's type, shape and bytes."""
+    found = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def _pack(value: Any, tensors: dict[str, torch.Tensor], name: str) -> Any:

@@ -86,6 +86,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     adapter.own_network = kept(directory)
     model = adapter.build(Dataset(task, (), no_cases))
     tree = load_tree(final_checkpoint(directory))
+    _refuse_useless(tree["model"], final_checkpoint(directory))
     adapter.restore(tree["adapter"], model)
     model.load_saved(tree["model"])
     model.to(device)
@@ -94,6 +95,17 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
 
         adapter.attach(open_dataset(facts["data"], settings.data))
     return LoadedRun(directory, plugin, settings, task, adapter, model)
+
+
+def _refuse_useless(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raise DataError for networks with a weight that is not finite: they predict nothing, or worse."""
+    import torch
+
+    bad = [name for name, w in weights.items() if w.is_floating_point() and not bool(torch.isfinite(w).all())]
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(weights)} weights hold NaN or infinity, such as {bad[0]}", "train the run again", path
+        )
 
 
 def read_settings(directory: Path, config_type: type) -> Resolved:

@@ -1,18 +1,22 @@
-"""A network that the user brings (``--init-from``): another run of mdx, or a TorchScript file with a stated contract.
+"""A network that the user brings (``--init-from``): a run of mdx, a safetensors file of weights for a method's own
+network, or, only with ``--trust-code``, a TorchScript file. A TorchScript file is a program: it can write and change
+files when it is loaded and when it is applied.
 
 What a network was trained on cannot be read off its weights, so it is stated, and compared with the data before
-anything runs. A run states it through its own settings; a TorchScript file carries it as JSON, in the archive (extra
-file ``mdx.json``) or beside it (``net.json`` for ``net.pt``).
+anything runs. A run states it through its own settings; a file carries it as JSON: beside it (``net.json`` for
+``net.pt`` and for ``net.safetensors``), in a TorchScript archive (extra file ``mdx.json``), or in the header of a
+safetensors file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 IN_ARCHIVE = "mdx.json"
 BACKGROUND = "background"
 KEPT = "own_network"
+TRUST = "MDX_TRUST_CODE"
 SPACING_TOLERANCE = 0.01
 
 
@@ -81,6 +86,8 @@ class OwnNetwork:
 
         Raises ConfigError unless every weight of the network is there and fits.
         """
+        if self.weights and not any(name.startswith(f"{part}.") for name in self.weights):
+            return replace(self, weights={f"{part}.{k}": v for k, v in self.weights.items()}).take(model, part)
         wanted = {name: value for name, value in model.state_dict().items() if name.startswith(f"{part}.")}
         misfits = [
             f"{name}: expected {tuple(value.shape)}, "
@@ -145,7 +152,7 @@ def digest_of_network(path: Path) -> str:
     elif path.is_file():
         parts = [path, *([path.with_suffix(".json")] if path.with_suffix(".json").is_file() else [])]
     else:
-        raise UsageError("there is no such run or file", "give a run directory, or a TorchScript file, net.pt", path)
+        raise UsageError("there is no such run or file", "give a run directory, net.safetensors or net.pt", path)
     digest = hashlib.sha256()
     for part in parts:
         with part.open("rb") as stream:
@@ -189,7 +196,12 @@ def _of_run(path: Path, digest: str) -> OwnNetwork:
 def _of_file(
     path: Path, digest: str, task: Task, config: DataConfig, spacings: Mapping[str, Sequence[float]]
 ) -> OwnNetwork:
-    module, inside = _load(path)
+    weights: Mapping[str, Tensor] = {}
+    module: nn.Module | None = None
+    if path.suffix == ".safetensors":
+        weights, inside = _read_weights(path)
+    else:
+        module, inside = _load(path)
     beside = path.with_suffix(".json")
     text = inside or (beside.read_text(encoding="utf-8") if beside.is_file() and beside != path else "")
     if not text:
@@ -212,14 +224,38 @@ def _of_file(
         faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         what = f"the contract is not complete: {'; '.join(faults)}"
         raise ConfigError(what, f"correct {beside.name}", path) from None
-    return OwnNetwork(path.name, digest, contract, file=path, module=module)
+    return OwnNetwork(path.name, digest, contract, file=path if module is not None else None, module=module,
+                      weights=weights)  # fmt: skip
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
+    """The tensors of a safetensors file, which holds no code, and the contract of its header or an empty text."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, header.get(IN_ARCHIVE, "")  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise DataError(
+            f"is no safetensors file ({error})", "save it with safetensors.torch.save_file", path
+        ) from error
+
+
+def require_trust(path: Path) -> None:
+    """Raise ConfigError unless the user has said that code from outside may run (``--trust-code``)."""
+    if os.environ.get(TRUST) != "1":
+        raise ConfigError(
+            "is TorchScript: a program that can write and change files when it is loaded and when it is applied",
+            "if you know who made it, say --trust-code, each time (in Python set MDX_TRUST_CODE=1); weights as "
+            "safetensors, and runs of mdx's own networks, need no trust",
+            path,
+        )
 
 
 def _load(path: Path) -> tuple[nn.Module, str]:
-    """The network on the CPU, and its contract in the archive or an empty text.
-
-    ``torch.jit.load`` builds tensors and TorchScript's own types; unlike ``torch.load`` it runs no pickled class.
-    """
+    """The network on the CPU, and its contract in the archive or an empty text. Loading it runs what it says."""
+    require_trust(path)
     import torch
 
     extra: dict[str, Any] = {IN_ARCHIVE: ""}
