@@ -89,3 +89,16 @@ def test_a_baseline_is_run_by_its_name_in_mixed_precision(variant: str, tmp_path
         "--baselines", "", "--device", "cpu", "--out", tmp_path / "runs",
     )  # fmt: skip
     assert code == 0, printed
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(tmp_path: Path, mdx: Callable[..., tuple[int, str]]) -> None:
+    pixels = np.random.default_rng(0)
+    lines = ["image,subject,site,class"]
+    for i in range(16):
+        Image.fromarray(pixels.integers(0, 255, (32, 32), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,s{i},{'AB'[i % 2]},{'xy'[i // 2 % 2]}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    code, printed = mdx("run", "l2i", "--data", f"csv:{tmp_path}/t.csv", "--dry-run")
+    assert code == 4, printed
+    assert "among the target training cases" in printed
+    assert "name a study with all classes as target" in printed

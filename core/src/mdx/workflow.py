@@ -72,6 +72,7 @@ def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str
     """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
     stopping.working_on(None)
     data = open_data(plan)
+    require(plan, data)
     own = own_network(plan, data)
     name = identity(plan, data)
     directory = folders.claim(out, plan.plugin.name, name, again)
@@ -192,6 +193,21 @@ def open_data(plan: Plan) -> Dataset:
         for problem in report.warnings:
             sys.stderr.write(f"warning: {f'cohort {name}: ' if name else ''}{problem}\n")
     return data
+
+
+def require(plan: Plan, data: Dataset) -> None:
+    """Raise DataError where a method of the plan cannot be trained on the data, or where nothing could be scored."""
+    if not len(data.where(split="test").labelled) and data.task.label:
+        raise DataError(
+            f"there is no test case with a {data.task.label}",
+            "raise data.test_fraction, give each site more subjects, or fill the column 'split'", plan.data,
+        )  # fmt: skip
+    for each in (plan, *map(plan.for_variant, plan.baselines)):
+        adapter_type, _ = adapter_types(plan.plugin, each.variant)
+        try:
+            adapter_type(each.settings.method).require(hide(data, each.target_labels))
+        except DataError as error:
+            raise DataError(f"{each.variant_name}: {error.what}", error.remedy, error.where) from error
 
 
 def own_network(plan: Plan, data: Dataset) -> OwnNetwork | None:

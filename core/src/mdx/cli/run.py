@@ -79,10 +79,11 @@ def trust(code: bool) -> None:
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     from mdx.runs.device import check_device
-    from mdx.workflow import identity, open_data, own_network
+    from mdx.workflow import identity, open_data, own_network, require
 
     check_device(plan.settings.run)
     data = open_data(plan)
+    require(plan, data)
     own_network(plan, data)  # raises where it does not fit
     counts: dict[str, int] = {}
     for case in data.cases:

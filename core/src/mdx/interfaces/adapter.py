@@ -80,6 +80,12 @@ class Adapter(ABC, Generic[ConfigT]):
     def build(self, data: Dataset) -> Model:
         """The untrained networks, from ``data.task`` and the sites alone; no image is read here."""
 
+    def require(self, data: Dataset) -> None:
+        """Raise DataError if the method cannot be trained on ``data``, which is what ``fit`` will see.
+
+        Asked before a run is begun, and by ``--dry-run``; nothing is read here but the table.
+        """
+
     @abstractmethod
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train ``model`` in place on the train and val cases of ``data``; the loop is the method's own."""

@@ -44,6 +44,12 @@ class L2I(Adapter[L2IConfig]):
         self.classes = data.task.classes
         return model
 
+    def require(self, data: Dataset) -> None:
+        """Every class must occur at the target, and validation cases of it where they choose the weights."""
+        cohort = Cohort(data, self.config)
+        cohort.require_every_class(cohort.target, "target training cases")
+        cohort.require_validation()
+
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train until the target's validation loss stops falling. Raises DataError if the target lacks a class."""
         c = self.config

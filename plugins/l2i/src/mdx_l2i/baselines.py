@@ -30,7 +30,17 @@ from mdx_l2i.training import (
 )
 
 
-class Vanilla(Adapter[L2IConfig]):
+class OnTheCohort(Adapter[L2IConfig]):
+    """A method that is trained on the labelled cases of both roles, every class among them."""
+
+    def require(self, data: Dataset) -> None:
+        """Every class must occur in training, and validation cases where they choose the weights."""
+        cohort = Cohort(data, self.config)
+        cohort.require_every_class(cohort.train, "training cases")
+        cohort.require_validation()
+
+
+class Vanilla(OnTheCohort):
     """Cross-entropy moves encoder and classifier (row ``vanilla``).
 
     ``sampling=cells`` draws every cell of class and domain into each batch (row ``class_aware``); ``weighting=cells``
@@ -70,7 +80,7 @@ class Vanilla(Adapter[L2IConfig]):
         return predict(sample, model)
 
 
-class DANN(Adapter[L2IConfig]):
+class DANN(OnTheCohort):
     """A head names the domain of f behind a gradient reversal whose scale grows from 0 to 1.
 
     Source: Ganin et al. 2016; a head of several classes, one a domain.
@@ -108,7 +118,7 @@ class DANN(Adapter[L2IConfig]):
         return predict(sample, model)
 
 
-class Unlearning(Adapter[L2IConfig]):
+class Unlearning(OnTheCohort):
     """Three alternating updates: class, domain head, confusion of the head.
 
     The first ``warmup`` epochs train class and head, the head on detached features. Source: Dinsdale et al. 2020.
@@ -161,7 +171,7 @@ class Unlearning(Adapter[L2IConfig]):
         return predict(sample, model)
 
 
-class Contrastive(Adapter[L2IConfig]):
+class Contrastive(OnTheCohort):
     """Supervised contrast of the classes moves the encoder, cross-entropy on detached features the classifier.
 
     Batches hold the classes in equal numbers, so every case has positives. Source: Khosla et al. 2020; trained jointly

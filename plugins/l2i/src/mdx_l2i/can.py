@@ -36,6 +36,10 @@ class CAN(Adapter[L2IConfig]):
         """Encoder and classifier."""
         return make_classifier_model(data, self.config)
 
+    def require(self, data: Dataset) -> None:
+        """Every class must occur among the source's training cases."""
+        SourceCohort(data, self.config).require_validation()
+
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Cluster the target at the start of each epoch; the best epoch is that of the source's validation loss."""
         c = self.config

@@ -38,6 +38,13 @@ class Unlearning(Adapter[UnlearningConfig]):
         """Encoder, regressor and domain head."""
         return predictor_with_head(data, self.config, "unlearning")
 
+    def require(self, data: Dataset) -> None:
+        """There must be labelled source cases, validation cases of them, and in regime B cases that overlap."""
+        cohort = TrainingCohort(data, self.config)
+        check_validation(cohort, self.config)
+        if self.config.unlearn_on == "overlap":
+            OverlapCohort(data, cohort, self.config)
+
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Stage 1: label and head. Stage 2: for each batch L_p, then alpha L_d, then beta L_conf."""
         c = self.config
