@@ -53,7 +53,7 @@ def test_the_variants_are_the_rows_of_the_paper() -> None:
 def test_the_papers_preset_has_its_input_and_the_defaults_its_settings() -> None:
     plan = make_plan("l2i", preset="paper", data=["csv:x.csv"], device="cpu").settings
     assert isinstance(plan.data, DataConfig)
-    assert (plan.data.size, plan.data.lower, plan.data.upper) == ((124, 120, 172), 2, 98)
+    assert (plan.data.size, plan.data.lower, plan.data.upper) == ((124, 172, 120), 2, 98)
     method = plan.method
     assert (method.batch_size, method.latent, method.lambda_latent, method.lambda_cen) == (10, 128, 1, 100)
     assert (method.patience, method.monitor, method.weight_decay) == (20, "total", 5e-5)

@@ -24,7 +24,7 @@ def config(**settings: object) -> L2IConfig:
 def test_inception_resnet_takes_the_papers_input_and_has_about_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         network = InceptionResNetV1(1, 128)
-        assert network(torch.zeros(2, 1, 124, 120, 172)).shape == (2, 128)
+        assert network(torch.zeros(2, 1, 124, 172, 120)).shape == (2, 128)
     count = sum(p.numel() for p in network.parameters()) + (128 * 2 + 2) + 2 * 128
     assert count == 34_695_138
     assert abs(count - PUBLISHED) < 0.1 * PUBLISHED

@@ -108,7 +108,7 @@ class DANN(OnTheCohort):
         batches = mixed_batches(run, cohort)
         for epoch in epochs(run, c):
             model.train()
-            scale = reversal_scale(epoch.index / c.epochs)
+            scale = reversal_scale(min(1.0, epoch.index / min(c.reversal_epochs, c.epochs)))
             for batch in batches:
                 step_in_parts(run, optimizer, c, (batch, losses))
             validate(epoch, model, cohort.val, c)
@@ -121,7 +121,8 @@ class DANN(OnTheCohort):
 class Unlearning(OnTheCohort):
     """Three alternating updates: class, domain head, confusion of the head.
 
-    The first ``warmup`` epochs train class and head, the head on detached features. Source: Dinsdale et al. 2020.
+    The first ``warmup`` epochs train class and head, the head on detached features. The class loss is pooled over the
+    studies, as that of the other rows, not a sum over domains as in Eq. 1 of that paper. Source: Dinsdale et al. 2020.
     """
 
     def build(self, data: Dataset) -> Model:
@@ -129,7 +130,7 @@ class Unlearning(OnTheCohort):
         return model_with_head(data, self.config, "unlearning")
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """Both stages together have the epochs of the other rows."""
+        """Both stages together have at most the epochs of the other rows, and each chooses its weights as they do."""
         c = self.config
         refuse_parts(c, "unlearning")
         cohort = Cohort(data, c)
@@ -140,7 +141,7 @@ class Unlearning(OnTheCohort):
         batches = mixed_batches(run, cohort, AllDomains(domains, c.batch_size, cohort.steps))
         before = round(c.warmup * c.epochs)
         optimizer = make_adam(run, model, c, [model.head], "warmup")
-        for epoch in run.epochs("warmup", before):
+        for epoch in epochs(run, c, "warmup", before):
             model.train()
             for batch in batches:
                 features = model.encoder(batch.image)
@@ -151,7 +152,7 @@ class Unlearning(OnTheCohort):
         optimizers = UnlearningOptimizers(
             task=make_adam(run, model, c, name="task"),
             domain=run.optimizer("domain", model.head.parameters(), "adam", lr=c.lr, weight_decay=c.weight_decay),
-            confusion=run.optimizer("confusion", model.encoder.parameters(), "adam", lr=c.lr,
+            confusion=run.optimizer("confusion", model.encoder.parameters(), "adam", lr=c.confusion_rate * c.lr,
                                     weight_decay=c.weight_decay),
         )  # fmt: skip
         for epoch in epochs(run, c, "unlearn", c.epochs - before):

@@ -66,6 +66,10 @@ class L2IConfig(MethodConfig):
     )
     alpha: float = Field(1.0, ge=0, description="dann, unlearning: weight of the domain loss")
     beta: float = Field(10.0, ge=0, description="unlearning: weight of the confusion loss")
+    confusion_rate: float = Field(1.0, gt=0, description="unlearning: learning rate of the confusion, as a part of lr")
+    reversal_epochs: int = Field(
+        100, ge=1, description="dann: epochs over which the reversal grows; never more than there are epochs"
+    )
     warmup: float = Field(1 / 3, ge=0, lt=1, description="unlearning: share of the epochs before anything is unlearnt")
     temperature: float = Field(0.07, gt=0, description="contrastive: temperature of the similarities")
     cdd_weight: float = Field(0.3, ge=0, description="can: weight of the contrastive domain discrepancy")
