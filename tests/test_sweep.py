@@ -29,7 +29,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(table, folder) of both ordered pairs of two sites, two variants, in two processes."""
     folder = tmp_path_factory.mktemp("swept")
     table = make_cohort(folder / "cohort")
-    code = run_cli(command(table, folder / "sweep", "--pairs", "all", "--variants", "no_da,mst", "--jobs", "2"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MDX_CACHE", str(folder / "cache"))  # nothing is taken from other tests
+        code = run_cli(command(table, folder / "sweep", "--pairs", "all", "--variants", "no_da,mst", "--jobs", "2"))
     assert code == 0
     return table, folder / "sweep"
 
@@ -66,9 +68,9 @@ def test_the_runs_of_a_sweep_are_listed(swept: tuple[Path, Path], mdx: Mdx) -> N
     code, printed = mdx("runs", swept[1], "--json")
     assert code == 0
     rows = json.loads(printed)
-    assert {row["sites"] for row in rows} == {"A to B", "B to A"}
+    assert {(row["sites"]["source"][0], row["sites"]["target"][0]) for row in rows} == {("A", "B"), ("B", "A")}
     assert {row["state"] for row in rows} == {"done"}
-    assert all(row["score"].startswith("surface_dice ") for row in rows)
+    assert all(row["metric"] == "surface_dice" and 0 <= row["score"] <= 1 for row in rows)
 
 
 def test_a_damaged_run_is_listed_with_the_reason(tmp_path: Path, mdx: Mdx) -> None:
@@ -170,7 +172,10 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_nothing_had_happened(
     assert 2 <= done < 8
     code, _ = mdx(*command(table, tmp_path / "killed", *more))
     assert code == 0
-    assert f"going on after epoch {done}" in metrics.with_name("log.txt").read_text()
+    # the row of an epoch is written before its checkpoint, so the last one may be trained again
+    log = metrics.with_name("log.txt").read_text()
+    assert any(f"going on after epoch {n}" in log for n in (done - 1, done)), log
+    assert "going on" in metrics.with_name("log.txt").read_text()
     monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache2"))
     code, _ = mdx(*command(table, tmp_path / "whole", *more))
     assert code == 0

@@ -168,7 +168,8 @@ def read_splits(directory: Path) -> Any:
 def read_scores(directory: Path) -> Any:
     """scores.csv of a run as a DataFrame; only scores can be missing in it. Raises DataError as ``read_splits``."""
     texts = ("case", "subject", "site", "split", "role", "truth", "predicted")
-    regression = read_json(directory / "provenance.json").get("task", {}).get("kind") == "regression"
+    facts = read_json(directory / "provenance.json") if is_run(directory) else {}
+    regression = facts.get("task", {}).get("kind") == "regression"
     kinds = {name: str for name in texts if not (regression and name in ("truth", "predicted"))}
     table = read_frame(directory / "scores.csv", ("case", "subject", "site"), dtype=kinds)
     return table.assign(**{name: table[name].fillna("") for name in kinds if name in table})
