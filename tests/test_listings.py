@@ -14,7 +14,7 @@ def test_show_names_every_variant_preset_and_setting_with_its_default(mdx: Cli) 
     code, text = mdx("show", "fda", "--json")
     assert code == 0
     facts = json.loads(text)
-    assert {"srsim_mst", "no_da", "none", "mst", "histogram", "oracle"} <= set(facts["variants"])
+    assert {"srsim_mst", "no_da", "single", "mst", "histogram", "oracle"} <= set(facts["variants"])
     settings = {row["key"]: row for row in facts["settings"]}
     assert settings["beta"]["default"] == 0.015
     assert settings["n_mst"]["default"] == 7

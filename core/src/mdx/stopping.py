@@ -97,6 +97,6 @@ def working_on(directory: Path | None) -> None:
 
 def message() -> str:
     """What a stopped command says: that nothing is lost, and the command that goes on."""
-    if _state.directory is None:
+    if _state.directory is None or not (_state.directory / "provenance.json").exists():
         return "stopped before a run had begun\n  -> give the same command again"
     return f"stopped; what was finished is kept\n  -> go on with: mdx resume {_state.directory}"

@@ -29,7 +29,7 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 def test_each_variant_has_the_beta_that_the_authors_selected(manifest: Manifest) -> None:
-    betas = {"srsim_mst": 0.015, "srsim_mst_2d": 0.01, "srsim_mst_2.5d": 0.01, "mst": 0.005, "none": 0.005}
+    betas = {"srsim_mst": 0.015, "srsim_mst_2d": 0.01, "srsim_mst_2.5d": 0.01, "mst": 0.005, "single": 0.005}
     for name, beta in betas.items():
         values = FDAConfig.model_validate(nested(manifest.variants[name].values))
         assert values.beta == beta, name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+
 import mdx_l2i
 from mdx.data.config import DataConfig
 from mdx.planning import make_plan
@@ -66,3 +68,22 @@ def test_the_published_training_set_has_71_target_cases_of_843() -> None:
     n = {row["row"]: int(row["train_healthy"] or 0) + int(row["train_ms"] or 0) for row in rows}
     assert n["study1"] == 71
     assert sum(n.values()) == 843
+
+
+def test_the_crop_of_the_paper_keeps_the_brain() -> None:
+    """Of the ICBM template's brain mask, 1 mm; the paper names no axes, and the order as printed keeps .81 of it."""
+    from mdx.data.geometry import bring_to_size, to_ras
+    from mdx.interfaces.geometry import Geometry
+    from mdx.preparing.template import packaged_maps
+
+    (t1,), affine = packaged_maps("t1")
+    brain, affine, _ = to_ras((t1 > 0).astype(np.float32)[None], affine)
+    assert np.allclose(np.abs(np.diag(affine)[:3]), 1)
+
+    def kept(size: tuple[int, ...]) -> float:
+        inside, _ = bring_to_size(brain, Geometry(affine, brain.shape[1:]), size, "crop")
+        return float(inside.sum() / brain.sum())
+
+    size = make_plan("l2i", preset="paper", data=["csv:t.csv"]).settings.data.size
+    assert size is not None
+    assert kept(size) > 0.9 > kept((124, 120, 172))
