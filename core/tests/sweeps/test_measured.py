@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from mdx.plugins.published import Claim, PublishedMetric, PublishedTable, TableKey
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.measured import Measured, Verdict, judge, measure, rank_agreement
+from mdx.sweeps.reproduction import overrides
 from mdx.sweeps.table import Cell
 
 SUBJECTS = [f"s{i}" for i in range(12)]
@@ -89,7 +90,7 @@ def test_a_number_that_a_run_has_only_one_of_has_no_interval(tmp_path: Path) -> 
     nothing = {"first": [{}], "second": [{}]}
     (found,), _ = verdicts(tmp_path, "site_probe_accuracy", "min", {"first": [0.3], "second": [0.6]}, nothing)
     assert (found.difference, found.low, found.high) == (pytest.approx(30), None, None)
-    assert found.text == "came out"
+    assert found.text == "the same order, one number each"
 
 
 def test_seeds_that_only_one_method_has_are_left_out_of_the_difference(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_claim_about_a_failed_run_says_so(tmp_path: Path) -> None:
     cells = [Cell({"row": n}, "printed", 1.0, None, where, {0: Job("made_up", "csv:a.csv", n)}) for n in ("a", "b")]
     table = PublishedTable("t", metrics={"printed": where}, claims={"a": Claim(("a", "b"), column="row")})
     (found,) = judge(table, measure(cells, {}), {})
-    assert found.text == "its run has not finished"
+    assert found.text == "not judged (a: its run has not finished; b: its run has not finished)"
 
 
 def test_pairs_of_rows_with_equal_published_numbers_have_no_order() -> None:
@@ -119,3 +120,19 @@ def test_pairs_of_rows_with_equal_published_numbers_have_no_order() -> None:
 def test_a_place_that_is_a_bare_number_says_of_what() -> None:
     cell = Cell({"method": "standard", "overlap_years": "5", "train_sets": "B+O"}, "mae", 1.0, None)
     assert cell.name == "standard / overlap years 5 / B+O"
+
+
+def test_a_claim_of_which_a_row_did_not_run_is_not_judged(tmp_path: Path) -> None:
+    columns = {"first": [{"e": [1.0] * 12}], "second": [{"e": [1.0] * 12}]}
+    (found,), _ = verdicts(tmp_path, "e", "min", {"first": [1.0], "second": [None]}, columns)
+    assert found.text == "not judged (second: its run has no e for role=target)"
+    assert found.difference is None
+
+
+def test_whatever_was_changed_by_hand_is_in_words() -> None:
+    table = PublishedTable("t.csv", data="sim:x", preset="demo")
+    assert overrides(table, (), None, "demo", None, None) == []
+    assert overrides(table, ("a", "b"), "csv:mine.csv", "quick", {"training.epochs": "2"}, "cpu") == [
+        "only the rows a, b", "data csv:mine.csv in place of sim:x", "preset quick in place of demo",
+        "training.epochs = 2", "device cpu",
+    ]  # fmt: skip

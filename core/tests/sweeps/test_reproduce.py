@@ -54,6 +54,12 @@ def test_a_measured_number_is_the_mean_over_seeds_in_the_papers_unit(facts: dict
     assert (cell["published"], cell["n_seeds"], cell["n_subjects"], cell["group"]) == (5.0, 2, 4, "site=B")
 
 
+def test_the_page_says_first_how_many_trainings_stand_behind_a_number(made: Path) -> None:
+    page = (made / "reproduction.html").read_text()
+    assert "Behind each number are 2 trainings; intervals resample subjects and hold no other training" in page
+    assert "Changed by hand" not in page
+
+
 def test_what_is_not_run_says_why(facts: dict[str, Any]) -> None:
     notes = {(c["key_row"], c["metric"]): c["note"] for c in facts["cells"] if c["measured"] is None}
     assert notes == {

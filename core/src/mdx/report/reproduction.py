@@ -22,6 +22,9 @@ MOST_PANELS = 12
 def reproduction_text(facts: Mapping[str, Any]) -> str:
     """Published beside measured, the claims and their verdicts, and what stays as published."""
     lines = [f"{facts['plugin']} {facts['table']}: {facts['runs']} runs, seeds {', '.join(map(str, facts['seeds']))}"]
+    lines += [behind(facts)]
+    if facts.get("overrides"):
+        lines += [f"changed by hand: {'; '.join(facts['overrides'])}"]
     for place, metric, cells in places(facts):
         lines += ["", " / ".join(p for p in (place, metric_words(metric)) if p)]
         rows = [["", "published", "measured", "subjects", ""]]
@@ -35,6 +38,15 @@ def reproduction_text(facts: Mapping[str, Any]) -> str:
     lines += [f"failed: {name}" for name in facts["failed"]]
     said = [text for text in (SIMULATED if facts["simulated"] else "", facts["own_data"]) if text]
     return "\n".join([*lines, "", *said] if said else lines)
+
+
+def behind(facts: Mapping[str, Any]) -> str:
+    """What stands behind each number, and what its interval leaves out."""
+    n = len(facts["seeds"])
+    return (
+        f"Behind each number {'is one training' if n == 1 else f'are {n} trainings'}; intervals resample subjects and "
+        "hold no other training, machine or number of threads."
+    )
 
 
 def rank_line(rank: Mapping[str, Any]) -> str:
@@ -96,6 +108,7 @@ def write_reproduction_page(directory: Path) -> Path:
         "ranks": [rank_line(rank) for rank in facts["rank_agreement"]],
         "failed": [without_folders(text) for text in facts["failed"]],
         "data": [without_folders(uri) for uri in facts["data"]],
+        "overrides": [without_folders(text) for text in facts.get("overrides", [])], "behind": behind(facts),
     }  # fmt: skip
     return write_page(directory / "reproduction.html", "reproduction.html.j2", context)
 

@@ -103,12 +103,14 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """``came out``, ``did not come out``, each as clearly as the interval allows."""
+        """``came out``, ``did not come out``, each as clearly as the interval allows; without one, the bare order."""
         if self.difference is None:
             return self.missing or "not measured"
         apart = self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        if self.low is None:
+            return "the same order, one number each" if self.difference > 0 else "another order, one number each"
         if self.difference > 0:
-            return "came out" if apart or self.low is None else "came out, but the interval holds 0"
+            return "came out" if apart else "came out, but the interval holds 0"
         return "did not come out: the reverse" if apart else "did not come out"
 
 
@@ -125,8 +127,14 @@ def judge(table: PublishedTable, measured: Sequence[Measured], runs: Mapping[int
                 places.setdefault(place, {})[m.cell.keys[column]] = m
         for place, found in places.items():
             name = key_words(dict(place))
-            present = [value for value in claim.order if value in found]
-            for better, other in itertools.pairwise(present):
+            lacking = [value for value in claim.order if value not in found or not found[value].values]
+            if lacking:  # a claim is about all of its rows
+                reasons = [f"{v}: {found[v].missing if v in found else 'it was not asked for'}" for v in lacking]
+                why = f"not judged ({'; '.join(reasons)})"
+                first, last = claim.order[0], claim.order[-1]
+                made.append(Verdict(text, name, first, last, metric, None, None, None, (0, 0), why))
+                continue
+            for better, other in itertools.pairwise(claim.order):
                 made.append(_verdict(text, name, found[better], found[other], better, other, metric, runs))
     return made
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mdx.errors import UsageError
 from mdx.files import write_atomically, write_json
+from mdx.plugins.published import PublishedTable
 from mdx.report.reproduction import write_reproduction_page
 from mdx.spreadsheets import csv_text
 from mdx.sweeps.measured import Measured, Verdict, judge, measure, rank_agreement, run_directories
@@ -69,6 +70,7 @@ def reproduce(
         "preset": planned[0].preset, "seeds": sorted({job.seed for job in planned}),
         "simulated": any((job.data or "").startswith("sim:") for job in planned),
         "own_data": own_data(cells) if data is not None else "",
+        "overrides": overrides(published, rows, data, preset, settings, device),
         "columns": list(published.keys), "cells": [_cell_facts(m) for m in measured],
         "claims": [_claim_facts(v) for v in judge(published, measured, runs)],
         "rank_agreement": rank_agreement(measured),
@@ -78,6 +80,20 @@ def reproduce(
     write_atomically(directory / "reproduction.csv", _as_csv(facts))
     write_reproduction_page(directory)
     return Reproduction(directory, result, facts)
+
+
+def overrides(
+    table: PublishedTable, rows: Sequence[str], data: str | None, preset: str | None,
+    settings: Mapping[str, Any] | None, device: str | None,
+) -> list[str]:  # fmt: skip
+    """What the user put in place of what the table itself says, in words."""
+    return [
+        *([f"only the rows {', '.join(rows)}"] if rows else []),
+        *([f"data {data} in place of {table.data}"] if data is not None and data != table.data else []),
+        *([f"preset {preset} in place of {table.preset}"] if preset is not None and preset != table.preset else []),
+        *(f"{key} = {value}" for key, value in (settings or {}).items()),
+        *([f"device {device}"] if device is not None else []),
+    ]
 
 
 def own_data(cells: Sequence[Cell]) -> str:
