@@ -88,7 +88,7 @@ def test_the_page_has_a_matrix_of_pairs(swept: tuple[Path, Path]) -> None:
 
 
 def test_runs_of_different_pairs_are_not_compared(swept: tuple[Path, Path], mdx: Mdx, tmp_path: Path) -> None:
-    code, printed = mdx("compare", swept[1], "--out", tmp_path / "c")
+    code, printed = mdx("compare", *sorted((swept[1] / "runs").iterdir()), "--out", tmp_path / "c")
     assert code == 8
     assert "different splits or roles" in printed
     assert not (tmp_path / "c").exists()
@@ -181,3 +181,20 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_nothing_had_happened(
     assert code == 0
     scores = [next((tmp_path / name / "runs").glob("*/scores.csv")).read_bytes() for name in ("killed", "whole")]
     assert scores[0] == scores[1]
+
+
+def test_a_sweep_over_pairs_is_compared_pair_by_pair_and_over_them(
+    swept: tuple[Path, Path], tmp_path: Path, mdx: Mdx
+) -> None:
+    code, printed = mdx("compare", swept[1], "--out", tmp_path / "c")
+    assert code == 0, printed
+    assert "== A to B\n" in printed
+    assert "== B to A\n" in printed
+    assert "== over 2 pairs (no interval: pairs share subjects)" in printed
+    assert (tmp_path / "c" / "A_to_B" / "comparison.html").exists()
+    code, printed = mdx("compare", swept[1], "--out", tmp_path / "c", "--json")
+    facts = json.loads(printed)
+    means = {row["method"]: row["mean"] for row in facts["over_pairs"]}
+    index = pd.read_csv(swept[1] / "index.csv")
+    assert means == pytest.approx(index.groupby("variant")["surface_dice"].mean().to_dict())
+    assert sum(row["first"] for row in facts["over_pairs"]) == 2

@@ -21,12 +21,30 @@ def compare_command(
 ) -> None:
     """Compare methods on the same cases: paired differences with intervals and tests, the order and how steady it is.
 
-    Several seeds of a method are one method. Runs with different splits are refused.
+    Several seeds of a method are one method. Runs with different splits are refused. A sweep over pairs of sites is
+    compared pair by pair, each with a page of its own, and then over the pairs.
     """
-    from mdx.report.comparison import compare, write_comparison
+    from mdx.report.comparison import compare, over_pairs, write_comparison
     from mdx.report.comparison_text import comparison_text
+    from mdx.report.methods import pairs_of
 
     metrics = [m.strip() for m in metric.split(",") if m.strip()] if metric else []
+    pairs = pairs_of(runs)
+    if pairs:
+        made = {name: compare(of, metrics, reference, role) for name, of in pairs.items()}
+        pages = {name: write_comparison(out / name.replace(" ", "_"), facts) for name, facts in made.items()}
+        pooled = over_pairs(made)
+        if as_json:
+            typer.echo(json.dumps({"pairs": made, "over_pairs": pooled}, indent=1))
+            return
+        for name, facts in made.items():
+            typer.echo(f"== {name}\n{comparison_text(facts, plain=True)}\npage: {pages[name]}\n")
+        typer.echo(f"== over {len(made)} pairs (no interval: pairs share subjects)")
+        for row in pooled:
+            typer.echo(
+                f"{row['method']}: {row['metric']} {row['mean']:.3f}, first in {row['first']} of {row['pairs']} pairs"
+            )
+        return
     facts = compare(runs, metrics, reference, role)
     page = write_comparison(out, facts)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,32 @@ def compare(
         "simulated": methods[0].facts["data_uri_kind"] == "sim", "notes": _notes(methods),
         "metrics": [_of_metric(c, names, leading, ranked, reference) for c in cells],
     })  # fmt: skip
+
+
+def over_pairs(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each method over all pairs of sites: ``mean`` of its pairs' means of the leading metric, ``pairs``, ``first``.
+
+    ``first`` counts the pairs in which no other ranked method is better. There is no interval: pairs share subjects.
+
+    Args:
+        found: pair -> what ``compare`` made of it.
+    """
+    scores: dict[str, list[float]] = {}
+    first: Counter[str] = Counter()
+    metric, better = "", "max"
+    for facts in found.values():
+        lead = facts["metrics"][0]
+        metric, better = lead["metric"], lead["better"]
+        means = {m["method"]: m["mean"] for m in lead["groups"][0]["methods"] if m["mean"] is not None}
+        for name, mean in means.items():
+            scores.setdefault(name, []).append(mean)
+        ranked = {n: v for n, v in means.items() if n in facts["ranked"]}
+        first.update([max(ranked, key=lambda n: goodness(ranked[n], better))] if ranked else [])
+    rows = [
+        {"method": name, "metric": metric, "mean": sum(v) / len(v), "pairs": len(v), "first": first[name]}
+        for name, v in scores.items()
+    ]
+    return sorted(rows, key=lambda row: -goodness(row["mean"], better))
 
 
 def _metrics(methods: Sequence[Scored], asked: Sequence[str]) -> list[tuple[str, str]]:

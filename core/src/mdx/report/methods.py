@@ -93,6 +93,20 @@ def _directories(asked: Sequence[str]) -> list[tuple[Path, Path]]:
     return [(run, folder) for folder, run in made.items()]
 
 
+def pairs_of(asked: Sequence[str]) -> dict[str, list[str]]:
+    """The runs of sweeps over pairs of sites, by pair (``A to B``); empty where all runs have the same roles.
+
+    Methods can be compared within a pair only: in another pair a site is a source that was a target.
+    """
+    sweeps = [Path(text) for text in asked if (Path(text) / "sweep.json").exists()]
+    found: dict[str, list[str]] = {}
+    for run in (run for sweep in sweeps for run in _runs_in(sweep / "runs")):
+        roles = read_splits(run).drop_duplicates("site").set_index("site")["role"]
+        sides = [",".join(sorted(roles.index[roles == role])) for role in ("source", "target")]
+        found.setdefault(" to ".join(filter(None, sides)), []).append(str(run))
+    return dict(sorted(found.items())) if len(found) > 1 and len(sweeps) == len(asked) else {}
+
+
 def _run_of(folder: Path) -> Path:
     """The run that a method's directory belongs to: its own, or the one that it is a baseline of."""
     return folder.parent.parent if folder.parent.name == "baselines" else folder
