@@ -75,13 +75,13 @@ def test_every_row_with_the_users_network_scores_what_it_scored_with_the_runs_ow
     table, trained = finished
     stated = {"activation": "softmax", "classes": ["background", "1"]} if kind == "softmax" else {}
     path = save(Softmax(network) if kind == "softmax" else network, tmp_path / "net.pt", **stated)
-    code, text = run_with(mdx, table, path, tmp_path / "runs", "--baselines", "no_da,none,mst")
+    code, text = run_with(mdx, table, path, tmp_path / "runs", "--baselines", "no_da,single,mst")
     assert code == 0, text
     (run,) = (tmp_path / "runs").iterdir()
     assert not list(run.rglob("metrics.jsonl"))  # nothing was trained
     for own, theirs in ((run, trained), (run / "baselines" / "no_da", trained / "baselines" / "no_da")):
         pd.testing.assert_frame_equal(scores(own), scores(theirs))
-    assert sorted(p.name for p in (run / "baselines").iterdir()) == ["mst", "no_da", "none"]
+    assert sorted(p.name for p in (run / "baselines").iterdir()) == ["mst", "no_da", "single"]
 
 
 def test_a_run_is_applied_after_the_users_file_has_gone(

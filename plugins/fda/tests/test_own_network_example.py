@@ -37,6 +37,7 @@ class SmallUNet(torch.nn.Module):
 def test_a_network_saved_as_the_readme_says_is_read_and_predicts(
     two_sites: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
+    monkeypatch.setenv("MDX_TRUST_CODE", "1")
     example = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     assert example is not None
     code = example[1].replace('"background", "1"', '"background", "disc"')
