@@ -81,8 +81,8 @@ def _write(
     write_json(folder / "summary.json", summary.to_dict(orient="records"))
     classes = ["well", "ill"] if kind == "classification" else ["1"]
     write_json(folder / "provenance.json", {
-        "plugin": "made", "variant": variant, "preset": None, "seed": seed, "target_labels": "never", "mdx": "0.1.0",
-        "data": "cohort.csv", "data_uri_kind": "csv", "split_hash": _hash(cases),
+        "plugin": "made", "variant": variant, "baselines": [], "preset": None, "seed": seed, "target_labels": "never",
+        "mdx": "0.1.0", "data": "cohort.csv", "data_uri_kind": "csv", "split_hash": _hash(cases),
         "task": {"kind": kind, "classes": classes, "label": "class" if kind == "classification" else "mask"}, **facts,
     })  # fmt: skip
     values = {"method": {"beta": 0.1}, "data": {"split_seed": 0, "cache": True}, "run": {"tolerance_mm": 1.0}}

@@ -60,7 +60,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     if loaded.task.kind == "segmentation":
         _overlays(loaded, cases, table, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
-    made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), directory))
+    made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), cases, directory))
     made = [part for part in made if len(part)]
     if not made:
         raise DataError(f"nothing scores the task '{loaded.task.kind}'", "install a plugin with an evaluator for it")
@@ -91,15 +91,21 @@ def _with_embeddings(
     return [*predictions, *more], Dataset(cases.task, [*cases.cases, *others.cases], cases.loader, hidden=cases.hidden)
 
 
-def _population(evaluators: Sequence[Evaluator], predictions: list[Prediction], data: Dataset, directory: Path) -> Any:
-    """What no single case shows, as rows of the summary; the embeddings are written beside it."""
+def _population(
+    evaluators: Sequence[Evaluator], predictions: list[Prediction], data: Dataset, scored: Dataset, directory: Path
+) -> Any:
+    """What no single case shows, as rows of the summary; the embeddings are written beside it.
+
+    Args:
+        predictions, data: of the scored cases, and of those that a probe is only trained on.
+    """
     import pandas as pd
 
     if predictions[0].embedding is not None:
         save_embeddings(directory / "embeddings.npz", predictions, data)
-    subjects = len({case.subject for case in data.cases})
+    subjects = len({case.subject for case in scored.cases})
     made = [
-        {"metric": name, "better": evaluator.metrics.get(name, "zero"), "group": "all", "n_cases": len(predictions),
+        {"metric": name, "better": evaluator.metrics.get(name, "zero"), "group": "all", "n_cases": len(scored),
          "n_subjects": subjects, "n_undefined": 0, "mean": value}
         for evaluator in evaluators
         for name, value in evaluator.population(predictions, data).items()

@@ -59,6 +59,13 @@ def test_given_test_cases_are_kept_and_the_rest_is_divided() -> None:
     assert [c.split for c in found].count("val") == 2
 
 
+def test_given_val_cases_are_kept_and_the_rest_is_divided_into_train_and_test() -> None:
+    given = [replace(c, split="val") if c.subject.endswith("1") else c for c in cases(10, "A")]
+    found = assign_splits(given, CONFIG)
+    assert {c.id for c in found if c.split == "val"} == {c.id for c in given if c.split == "val"}
+    assert [c.split for c in found].count("test") == 2
+
+
 def test_a_table_divided_in_part_is_refused() -> None:
     given = [replace(c, split="train") if i else c for i, c in enumerate(cases(3))]
     with pytest.raises(DataError, match=r"1 case\(s\) have no split, such as A0v0"):

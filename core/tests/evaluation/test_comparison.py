@@ -189,6 +189,13 @@ def test_only_competitors_are_ranked() -> None:
     assert len(found["pairs"]) == 3
 
 
+def test_a_method_that_is_not_ranked_does_not_raise_the_p_of_the_others() -> None:
+    found = compared(example(), ranked=["a", "b"])
+    assert found["family"] == 1
+    assert pair(found, "a", "b")["p_holm"] == pair(found, "a", "b")["p"]
+    assert np.isnan(pair(found, "a", "c")["p_holm"]) and np.isfinite(pair(found, "a", "c")["p"])
+
+
 def graded(signal: float, seed: int, truth: np.ndarray) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, 1, len(truth))
     p = 1 / (1 + np.exp(-(signal * (truth - 0.5) + noise)))
@@ -217,6 +224,16 @@ def test_a_score_of_sets_is_compared_by_a_paired_bootstrap_over_subjects(metric:
     low, high = np.quantile(drawn, [0.025, 0.975])
     assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.2 * (high - low))
     assert np.isnan(row["p"]) and np.isnan(row["p_holm"])
+
+
+def test_scores_of_sets_that_agree_have_a_difference_that_is_surer_than_either() -> None:
+    # they differ in one case of eighty: resampled apart, their difference would be as unsure as their scores
+    almost = GOOD.copy()
+    almost[0] = almost[0, ::-1]
+    methods = {n: set_scores(SET_SCORES["auroc"][1], TRUTH, [p]) for n, p in (("good", GOOD), ("almost", almost))}
+    found = compare_group(methods, [f"s{i}" for i in range(80)], "max")
+    row, alone = found["pairs"][0], found["methods"][0]
+    assert row["high"] - row["low"] < 0.3 * (alone["high"] - alone["low"])
 
 
 def test_seeds_of_a_score_of_sets_are_scored_one_by_one() -> None:

@@ -296,6 +296,23 @@ def test_kappa_and_auroc_are_those_of_scikit_learn(tmp_path: Path) -> None:
         assert all(p["wins"] is None and p["p"] is None for p in found["pairs"])
 
 
+def test_the_first_baseline_of_the_plugin_is_the_reference_unless_another_or_all_are_asked_for(tmp_path: Path) -> None:
+    beside = ["oracle", "plain", "other"]
+    run = write_run(tmp_path / "r", "own", BETTER, baselines=beside)
+    for name, scores in (("oracle", BETTER + 0.1), ("other", ALIKE), ("plain", BASE)):
+        labels = "train" if name == "oracle" else "never"
+        write_run(run / "baselines" / name, name, scores, target_labels=labels)
+    pairs = {
+        asked: [(p["a"], p["b"]) for p in lead(facts_of(run, reference=asked))["pairs"]]
+        for asked in (None, "other", "all")
+    }
+    assert {b for _, b in pairs[None]} == {"plain"} and len(pairs[None]) == 3
+    assert {b for _, b in pairs["other"]} == {"other"}
+    assert len(pairs["all"]) == 6
+    said = " ".join(sentences(facts_of(run)))
+    assert "plain is told apart from own" in said and "from oracle" not in said
+
+
 # what is said and shown
 
 
@@ -324,7 +341,7 @@ def test_more_pairs_than_the_subjects_allow_are_said_with_the_remedy(tmp_path: P
         write_run(tmp_path / name, name, np.full(9, mean), cases)
     said = " ".join(sentences(compare([tmp_path])))
     assert "With 6 subjects no p falls below 0.031, and 6 pairs raise that to 0.19" in said
-    assert "Compare with one method only (--reference)" in said
+    assert "Compare with one method only (--reference NAME)" in said
     assert "no p falls below" not in " ".join(sentences(compare([tmp_path / "a", tmp_path / "b"])))
 
 

@@ -14,7 +14,9 @@ def compare_command(
         help="Runs (with their baselines), folders of runs or of a sweep, each also as RUN:VARIANT."
     ),
     metric: str = typer.Option(None, help="Metrics of the runs' summaries, with commas; the main ones if not given."),
-    reference: str = typer.Option(None, help="Compare every method with this one only, instead of all pairs."),
+    reference: str = typer.Option(
+        None, help="Compare every method with this one; the first baseline if not given, 'all' for all pairs."
+    ),
     role: str = typer.Option(None, help="Lead with sites of this role; target, where there are target sites."),
     out: Path = typer.Option(Path("comparison"), help="Folder for the page and the tables."),
     as_json: bool = typer.Option(False, "--json", help="Print the comparison as JSON."),

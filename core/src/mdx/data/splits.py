@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,19 +20,19 @@ from mdx.spreadsheets import defused
 def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
     """Give every case a split: the table's own, or by subject within each site, determined by ``config.split_seed``.
 
-    A table may name all splits, none, or only its test cases (the others are then divided into train and val). A
-    subject at several sites counts as a site of its own kind and has one split everywhere. A site's subjects are
-    ordered by a hash of seed and name, so a subject that is added moves few others. Raises DataError for a table that
-    is divided in part.
+    A table may name all splits, none, or only its test or only its val cases (the others are then divided into train
+    and the third). A subject at several sites counts as a site of its own kind and has one split everywhere. A site's
+    subjects are ordered by a hash of seed and name, so a subject that is added moves few others. Raises DataError for a
+    table that is divided otherwise.
     """
     given: dict[str, str] = {case.subject: case.split for case in cases if case.split is not None}
     lacking = [case for case in cases if case.split is None and case.subject not in given]
     if not lacking:
         return [replace(case, split=given[case.subject]) for case in cases]
-    if set(given.values()) - {"test"}:
+    if set(given.values()) not in (set(), {"test"}, {"val"}):
         raise DataError(
             f"{len(lacking)} case(s) have no split, such as {lacking[0].id}, others have",
-            "fill the column 'split' for all, for the test cases only, or for none",
+            "fill the column 'split' for all, for the test cases only, for the val cases only, or for none",
         )
     sites_of: dict[str, set[str]] = defaultdict(set)
     for case in lacking:
@@ -41,19 +42,23 @@ def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
         groups[tuple(sorted(sites))].append(subject)
     chosen = dict(given)
     for subjects in groups.values():
-        chosen |= _divide(subjects, config, with_test=not given)
+        chosen |= _divide(subjects, config, set(given.values()))
     return [replace(case, split=chosen[case.subject]) for case in cases]
 
 
-def _divide(subjects: Iterable[str], config: DataConfig, with_test: bool) -> dict[str, str]:
-    """Subjects of one site to splits; someone is always left to train on, and test is filled before val."""
+def _divide(subjects: Iterable[str], config: DataConfig, given: AbstractSet[str]) -> dict[str, str]:
+    """Subjects of one site to the splits that are not given; someone is always left to train on, and test is filled
+    before val.
+    """
     ordered = sorted(subjects, key=lambda s: hashlib.sha256(f"{config.split_seed}/{s}".encode()).digest())
     n = len(ordered)
-    n_test = min(_share(n, config.test_fraction), n - 1) if with_test else 0
-    # where the test cases are given, val_fraction still means a part of all
-    part = config.val_fraction if with_test else config.val_fraction / (1 - config.test_fraction)
-    n_val = min(_share(n, part), n - n_test - 1)
-    return {s: "test" if i < n_test else "val" if i < n_test + n_val else "train" for i, s in enumerate(ordered)}
+    fractions = {"test": config.test_fraction, "val": config.val_fraction}
+    # a fraction means a part of all cases, also of those that the table names
+    rest = 1 - sum(fractions.pop(split) for split in given)
+    names: list[str] = []
+    for split, fraction in fractions.items():
+        names += [split] * min(_share(n, fraction / rest), n - len(names) - 1)
+    return dict(zip(ordered, [*names, *["train"] * (n - len(names))], strict=True))
 
 
 def _share(n: int, fraction: float) -> int:

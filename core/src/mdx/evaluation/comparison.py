@@ -72,11 +72,12 @@ def compare_group(
     Args:
         better: ``max`` or ``min``.
         reference: compare every method with this one only, instead of all pairs.
-        ranked: the methods whose order is asked for; all if not given.
+        ranked: the methods whose order is asked for; all if not given. Pairs with another one are outside the family:
+            they have no ``p_holm``, and the others' is not raised by them.
 
     Returns:
         ``methods``: mean, SD over cases, 95 % interval over subjects.
-        ``pairs``: see ``_pair``, with ``p_holm`` over the pairs of this group.
+        ``pairs``: see ``_pair``, with ``p_holm`` over the ranked methods' pairs of this group; ``family``, how many.
         ``ranks``: see ``rank_stability``; ``order_stays``; ``friedman_p`` of the ranks within subjects.
     """
     names = [str(s) for s in subjects]
@@ -88,14 +89,19 @@ def compare_group(
     described = [_describe(name, m, names, now[name], drawn[name]) for name, m in methods.items()]
     chosen = [(n, reference) for n in methods if n != reference] if reference else itertools.combinations(methods, 2)
     pairs = [_pair(a, b, methods, names, better, weights, now, drawn) for a, b in chosen]
-    for row, p in zip(pairs, holm([row["p"] for row in pairs]), strict=True):
+    competitors = list(methods if ranked is None else ranked)
+    family = [row for row in pairs if {row["a"], row["b"]} <= set(competitors)]
+    for row in pairs:
+        row["p_holm"] = NAN
+    for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
         row["p_holm"] = p
-    order = [n for n in (methods if ranked is None else ranked) if now[n] == now[n]]
+    order = [n for n in competitors if now[n] == now[n]]
     stability, stays = rank_stability({n: now[n] for n in order}, {n: drawn[n] for n in order}, better)
     within, friedman = _subject_ranks({n: methods[n] for n in order}, names, better)
     for row in stability:
         row["subject_rank"] = within.get(row["method"], NAN)
-    return {"methods": described, "pairs": pairs, "ranks": stability, "order_stays": stays, "friedman_p": friedman}
+    return {"methods": described, "pairs": pairs, "family": len(family), "ranks": stability, "order_stays": stays,
+            "friedman_p": friedman}  # fmt: skip
 
 
 def _describe(name: str, m: MethodScores, subjects: Sequence[str], now: float, drawn: np.ndarray) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mdx.runs.directory import read_json, read_scores
 from mdx.spreadsheets import csv_text
 
 FACTS = ["case", "subject", "site", "role"]
+ALL_PAIRS = "all"
 SEEDS_EQUAL = ("plugin", "preset", "target_labels")
 
 
@@ -34,7 +35,8 @@ def compare(
     Args:
         runs: runs with their baselines, folders of runs or of a sweep, each also as ``RUN:VARIANT``.
         metrics: of summary.json; the main ones that all runs have, if none is given.
-        reference: compare every method with this one only, instead of all pairs.
+        reference: compare every method with this one only; the first run's first baseline if not given, and all pairs
+            with one another for ``all``, or where no baseline is among the methods.
         role: lead with the cases of sites with this role; the target's, where there are target sites.
 
     Returns:
@@ -47,8 +49,6 @@ def compare(
     methods = scored_methods([str(run) for run in runs])
     refuse_unfair(methods)
     names = list(dict.fromkeys(m.name for m in methods))
-    if reference is not None and reference not in names:
-        raise UsageError(f"there is no method '{reference}'", nearest(reference, names))
     chosen = _metrics(methods, metrics)
     tables = {n: {m.seed: _rows(m) for m in methods if m.name == n} for n in names}
     _refuse_unequal_cases(tables)
@@ -60,6 +60,7 @@ def compare(
     reads = {n: next(m.facts["target_labels"] for m in methods if m.name == n) for n in names}
     competitors = [n for n in names if reads[n] != "train"]
     ranked = competitors if len(competitors) > 1 else names
+    reference = _reference(methods, ranked) if reference is None else _asked_for(reference, names)
     cells = [_Cases(tables, first, metric, better, methods[0].facts["task"]["classes"]) for metric, better in chosen]
     names = sorted(cells[0].best_first(leading), key=lambda n: n not in ranked)
     return plain({
@@ -68,6 +69,23 @@ def compare(
         "simulated": methods[0].facts["data_uri_kind"] == "sim", "notes": _notes(methods),
         "metrics": [_of_metric(c, names, leading, ranked, reference) for c in cells],
     })  # fmt: skip
+
+
+def _reference(methods: Sequence[Scored], ranked: Sequence[str]) -> str | None:
+    """The first baseline, in the plugin's order, of the first run that was compared with its baselines."""
+    for method in methods:
+        for baseline in method.facts["baselines"]:
+            if baseline in ranked:
+                return baseline
+    return None
+
+
+def _asked_for(reference: str, names: Sequence[str]) -> str | None:
+    if reference == ALL_PAIRS and ALL_PAIRS not in names:
+        return None
+    if reference not in names:
+        raise UsageError(f"there is no method '{reference}'", nearest(reference, [*names, ALL_PAIRS]))
+    return reference
 
 
 def over_pairs(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

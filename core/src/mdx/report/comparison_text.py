@@ -48,11 +48,14 @@ def p_value(p: float | None) -> str:
 
 
 def told(pair: Facts) -> bool:
-    """Whether the two differ beyond chance: subjects enough, an interval without 0, p < .05 where there is a test."""
+    """Whether the two differ beyond chance: subjects enough, an interval without 0, p < .05 where there is a test.
+
+    A method that was trained on labels of the target is in no family and never told apart: it is no competitor.
+    """
     low, high, p = pair["low"], pair["high"], pair["p_holm"]
     if pair["n_subjects"] < ENOUGH_SUBJECTS or low is None or high is None:
         return False
-    return (low > 0 or high < 0) and (p is None or p < LEVEL)
+    return (low > 0 or high < 0) and (p < LEVEL if p is not None else pair["p"] is None)
 
 
 def sentences(facts: Facts) -> list[str]:
@@ -108,11 +111,11 @@ def _order(metric: Facts, group: Facts, facts: Facts) -> list[str]:
 
 def _too_many_pairs(metric: Facts, group: Facts, facts: Facts) -> list[str]:
     """That no pair could have been told apart, where Holm's adjustment lifts even the smallest p to .05."""
-    n, pairs = group["n_subjects"], len(group["pairs"])
+    n, pairs = group["n_subjects"], group["family"]
     floor = 2.0 ** (1 - n)
     if metric["of_sets"] or floor * pairs < LEVEL:
         return []
-    fewer = "fewer methods" if facts["reference"] else "one method only (--reference) or fewer methods"
+    fewer = "fewer methods" if facts["reference"] else "one method only (--reference NAME) or fewer methods"
     return [
         f"With {n} subjects no p falls below {floor:.2g}, and {pairs} pairs raise that to {floor * pairs:.2g}: "
         f"no difference could have been told. Compare with {fewer}."
@@ -154,7 +157,7 @@ def comparison_text(facts: Facts, plain: bool = True) -> Any:
         title = f"{score_words(metric)}, {group_words(group['group'])}"
         n = f"{group['n_subjects']} subject{'s' if group['n_subjects'] > 1 else ''}"
         blocks.append((f"{title} ({n}): mean [95 % interval over subjects]", *_methods(facts, group, several)))
-        blocks.append((f"differences, p by Wilcoxon and Holm over {len(group['pairs'])}"
+        blocks.append((f"differences, p by Wilcoxon and Holm over {group['family']}"
                        if not metric["of_sets"] else "differences", *_pairs(group, several)))  # fmt: skip
     said = [*sentences(facts), *(f"note: {note}" for note in facts["notes"])]
     if plain:
