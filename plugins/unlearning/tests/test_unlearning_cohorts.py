@@ -38,9 +38,9 @@ def test_the_overlap_comes_from_the_training_labels_alone(confounded: Dataset) -
         min(c.columns["age"] for c in cohort.train.cases if c.site == "B"),
         max(c.columns["age"] for c in cohort.train.cases if c.site == "A"),
     )
-    # test cases of every age exist now, as in the paper's full test sets; the range must not move
-    tests = make_ages({"A": 40, "B": 40}).where(split="test")
-    more = [dataclasses.replace(c, id=f"{c.id}t", subject=f"{c.id}t") for c in tests.cases]
+    # test cases of every age exist now, as in the paper's full test sets, and such that validate; it must not move
+    held_out = make_ages({"A": 40, "B": 40}).where(split=["val", "test"])
+    more = [dataclasses.replace(c, id=f"{c.id}h", subject=f"{c.id}h") for c in held_out.cases]
     wider = Dataset(confounded.task, [*confounded.cases, *more], confounded.loader)
     seen = hide(wider, "never")
     again = TrainingCohort(seen, B_REGIME)

@@ -31,7 +31,12 @@ from mdx_unlearning.training import (
 
 
 class Normal(Adapter[UnlearningConfig]):
-    """One mean squared error over all cases, whatever their domain (rows ``normal`` and ``standard``)."""
+    """One mean squared error over all cases, whatever their domain (rows ``normal`` and ``standard``).
+
+    Its weights are chosen by that loss too: Eq. 1 would choose them by the domains that it does not know of.
+    """
+
+    monitor = "val/pooled"
 
     def build(self, data: Dataset) -> Model:
         """Encoder and regressor."""
@@ -46,7 +51,7 @@ class Normal(Adapter[UnlearningConfig]):
         parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
         optimizer = run.optimizer("main", parameters, lr=c.lr)
         batches = self._batches(cohort, run)
-        for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c)):
+        for epochs in (run.epochs("pretrain", c.pretrain_epochs), second_stage(run, "train", c, self.monitor)):
             for epoch in epochs:
                 model.train()
                 for batch in batches:
@@ -72,6 +77,8 @@ class NormalConditioned(Normal):
 
     As ``Normal``, with batches that hold every domain.
     """
+
+    monitor = "val/main"
 
     def _batches(self, cohort: TrainingCohort, run: Run) -> Iterable[Batch]:
         c = self.config

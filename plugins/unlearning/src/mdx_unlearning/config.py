@@ -60,7 +60,7 @@ class UnlearningConfig(MethodConfig):
     )
     patience: int | None = Field(None, ge=1, description="epochs without a lower loss; null: 50, 150 for script=biased")
     select: Literal["best", "last"] = Field(
-        "best", description="weights kept after stage 2: of the lowest main loss in validation, or the last"
+        "best", description="weights kept after stage 2: of the lowest validation loss, or the last"
     )
     probe_every: int = Field(10, ge=0, description="epochs between site probes in validation; 0: none")
 

@@ -114,12 +114,12 @@ def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def second_stage(run: Run, stage: str, config: UnlearningConfig) -> Iterator[Epoch]:
-    """The epochs after stage 1; the best weights by validation's main loss are kept, or the last ones."""
+def second_stage(run: Run, stage: str, config: UnlearningConfig, monitor: str = "val/main") -> Iterator[Epoch]:
+    """The epochs after stage 1; the weights of the lowest ``monitor`` are kept, or the last ones."""
     count = config.epochs - config.pretrain_epochs
     if config.select == "last":
         return run.epochs(stage, count)
-    return run.epochs(stage, count, monitor="val/main", patience=config.stage2_patience)
+    return run.epochs(stage, count, monitor=monitor, patience=config.stage2_patience)
 
 
 def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
@@ -132,7 +132,8 @@ def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
 
 
 def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
-    """Log ``val/main`` (L_p), ``val/absolute_error`` and, every ``probe_every`` epochs, a fresh probe's accuracy.
+    """Log ``val/main`` (L_p), ``val/pooled`` (one mean squared error over all cases), ``val/absolute_error`` and, every
+    ``probe_every`` epochs, a fresh probe's accuracy.
 
     L_p alone cannot show whether anything is unlearnt, and neither can the head that is trained along. The probe is
     trained on training features and scored on validation features, both of the domains that have validation cases; it
@@ -146,7 +147,7 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
     errors = squared_errors(model, features, labels)
     loss = sum_of_domain_means(errors, domains, len(cohort.domains))
     absolute = errors.sqrt().mean() * model.regressor.scale
-    epoch.log(val={"main": loss, "absolute_error": absolute})
+    epoch.log(val={"main": loss, "pooled": errors.mean(), "absolute_error": absolute})
     if config.probe_every and (epoch.index + 1) % config.probe_every == 0 and len(domains.unique()) > 1:
         seen, _, known = encode_cases(model, cohort, cohort.train, config)
         both, names = torch.isin(known, domains), cohort.domains.names
