@@ -46,6 +46,8 @@ def test_a_run_has_errors_by_site_and_a_site_probe_with_chance(ages: Path, tmp_p
         assert {("absolute_error", g) for g in ("all", "site=A", "site=B", "role=source")} <= set(found)
         assert 0 <= found["site_probe_accuracy", "all"] <= 1
         assert found["site_probe_chance", "all"] == 0.5
+        counts = {row["metric"]: (row["n_cases"], row["n_subjects"]) for row in rows if row["group"] == "all"}
+        assert counts["site_probe_accuracy"] == counts["absolute_error"] == (7, 7)  # a fifth of 24 and of 12
     code, printed = mdx("apply", run, ages.parent / "images" / "A0.nii.gz", "--out", tmp_path / "out")
     assert code == 0, printed
 

@@ -60,10 +60,10 @@ def test_given_test_cases_are_kept_and_the_rest_is_divided() -> None:
 
 
 def test_given_val_cases_are_kept_and_the_rest_is_divided_into_train_and_test() -> None:
-    given = [replace(c, split="val") if c.subject.endswith("1") else c for c in cases(10, "A")]
+    given = [replace(c, split="val") if i % 5 == 0 else c for i, c in enumerate(cases(40, "A"))]
     found = assign_splits(given, CONFIG)
     assert {c.id for c in found if c.split == "val"} == {c.id for c in given if c.split == "val"}
-    assert [c.split for c in found].count("test") == 2
+    assert [c.split for c in found].count("test") == 8  # a fifth of all 40, not of the 32 that are divided
 
 
 def test_a_table_divided_in_part_is_refused() -> None:

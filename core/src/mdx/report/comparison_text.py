@@ -157,8 +157,9 @@ def comparison_text(facts: Facts, plain: bool = True) -> Any:
         title = f"{score_words(metric)}, {group_words(group['group'])}"
         n = f"{group['n_subjects']} subject{'s' if group['n_subjects'] > 1 else ''}"
         blocks.append((f"{title} ({n}): mean [95 % interval over subjects]", *_methods(facts, group, several)))
-        blocks.append((f"differences, p by Wilcoxon and Holm over {group['family']}"
-                       if not metric["of_sets"] else "differences", *_pairs(group, several)))  # fmt: skip
+        tests = "" if metric["of_sets"] else ", p by Wilcoxon"
+        tests += f" and Holm over {group['family']}" if tests and group["family"] else ""
+        blocks.append((f"differences{tests}", *_pairs(group, several)))
     said = [*sentences(facts), *(f"note: {note}" for note in facts["notes"])]
     if plain:
         return "\n\n".join(
