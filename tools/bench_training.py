@@ -41,6 +41,9 @@ class Subject:
         plain: the variant that is the plain supervised step.
         kind: of the task.
         small, full: size of images, cases in a batch, and settings of networks that fit a CPU, and the paper's.
+        settings: of the method, in both sizes.
+        prefix: of the settings ``batch_size`` and ``steps``.
+        variants: those that train otherwise than ``plain``; None: all.
     """
 
     plain: str
@@ -48,9 +51,20 @@ class Subject:
     small: tuple[tuple[int, ...], int, Mapping[str, Any]]
     full: tuple[tuple[int, ...], int, Mapping[str, Any]]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str = ""
+    variants: tuple[str, ...] | None = None
 
 
 METHODS = {
+    "fda": Subject(
+        "no_da",
+        "segmentation",
+        ((48, 56, 8), 16, {"filters": 4, "training.crop": 56}),
+        ((182, 218, 32), 16, {"filters": 16, "training.crop": 160}),
+        {"training.epochs": 2, "training.validate_every": 2},
+        prefix="training.",
+        variants=("no_da",),  # the others train nothing else
+    ),
     "unlearning": Subject(
         "normal",
         "regression",
@@ -62,7 +76,7 @@ METHODS = {
         "vanilla",
         "classification",
         ((40, 46, 34), 10, {"backbone": "small_cnn3d", "latent": 32}),
-        ((124, 120, 172), 10, {"backbone": "inception_resnet_v1_3d"}),
+        ((124, 172, 120), 10, {"backbone": "inception_resnet_v1_3d"}),
         {"epochs": 2, "augmentation": False, "select": "last"},
     ),
 }
@@ -112,33 +126,58 @@ class Clocked:
 
 def cohort(kind: Any, size: tuple[int, ...], cases_of_site: int = 12) -> Dataset:
     """Random images of three sites, with every class and label at each."""
-    classes = ("a", "b") if kind == "classification" else ()
-    label = "class" if classes else "age"
+    classes = ("a", "b") if kind == "classification" else ("brain",) if kind == "segmentation" else ()
+    label = {"classification": "class", "segmentation": "mask"}.get(kind, "age")
     task = Task(kind, classes, ("image",), len(size), SITES, label=label)
     cases: list[Case] = []
     for site in SITES:
         for i in range(cases_of_site):
-            value = classes[i % 2] if classes else 40.0 + i
+            value = classes[i % len(classes)] if classes else 40.0 + i
             split = "val" if i >= cases_of_site - 2 else "train"
             role = "target" if classes and site == "A" else "source"
+            mask = Path("none.nii") if kind == "segmentation" else None
             cases.append(Case(f"{site}{i}", f"{site}{i}", site, {"image": Path("none.nii")}, split=split, role=role,
-                              columns={label: value}))  # fmt: skip
+                              columns={label: value}, mask=mask))  # fmt: skip
     images = {
         case.id: torch.randn(1, *size, generator=torch.Generator().manual_seed(k)) for k, case in enumerate(cases)
     }
 
     def load(case: Case, visible: bool) -> Sample:
-        truth = classes.index(case.columns[label]) if classes else case.columns[label]
+        if kind == "segmentation":
+            truth = (images[case.id] > 0.5).float()
+        else:
+            truth = classes.index(case.columns[label]) if classes else case.columns[label]
         hidden = frozenset[str]() if visible else frozenset({label})
         return Sample(case, images[case.id], Geometry(np.eye(4), size), {label: truth} if visible else {}, hidden)
 
     return Dataset(task, cases, load)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What came of a variant's ``fit``.
+
+    Attributes:
+        stages: median seconds of a batch in each stage.
+        peak: GB of the device's memory at most.
+        before, after: all weights as one vector on the CPU, before and after.
+    """
+
+    stages: dict[str, float]
+    peak: float
+    before: torch.Tensor
+    after: torch.Tensor
+
+
+def weights(model: torch.nn.Module) -> torch.Tensor:
+    """All weights of ``model`` as one vector on the CPU, in the order of their names."""
+    return torch.cat([p.detach().cpu().flatten().clone() for _, p in sorted(model.named_parameters())])
+
+
 def measure(
     plugin: str, variant: str, data: Dataset, settings: Mapping[str, Any], options: argparse.Namespace
-) -> tuple[dict[str, float], float]:
-    """Median seconds of a batch in each stage of a variant, and the peak of the device's memory in GB."""
+) -> Measured:
+    """Train a variant as ``options.device`` and ``options.precision`` say."""
     found = find_plugin(plugin)
     assert found.manifest is not None  # find_plugin returns working plugins only
     row = found.manifest.variants[variant]
@@ -150,6 +189,11 @@ def measure(
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         model = adapter.build(data)
+        if options.no_dropout:
+            for part in model.modules():
+                if isinstance(part, torch.nn.Dropout):
+                    part.p = 0.0
+        before = weights(model)
         run = TimedRun(Path(folder), adapter, model, fabric=fabric, settings=RunSettings.model_validate(
             {"precision": options.precision}))  # fmt: skip
         run.journal.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the run
@@ -159,7 +203,22 @@ def measure(
             adapter.fit(hide(data, row.target_labels or capabilities.target_labels), model, run)
     peak = torch.cuda.max_memory_allocated() / 1e9 if fabric.device.type == "cuda" else 0.0
     # the first batch of a stage warms caches up
-    return {stage: statistics.median(times[1:] or times) for stage, times in run.batches.items()}, peak
+    stages = {stage: statistics.median(times[1:] or times) for stage, times in run.batches.items()}
+    return Measured(stages, peak, before, weights(model))
+
+
+def settings_of(subject: Subject, full: bool, steps: int) -> tuple[tuple[int, ...], int, dict[str, Any]]:
+    """Size of images, cases in a batch, and all settings."""
+    size, batch, network = subject.full if full else subject.small
+    shape = {f"{subject.prefix}batch_size": batch, f"{subject.prefix}steps": steps}
+    return size, batch, {**subject.settings, **network, **shape}
+
+
+def variants_of(plugin: str) -> list[str]:
+    """The variants to measure, the plain one first."""
+    subject, manifest = METHODS[plugin], find_plugin(plugin).manifest
+    assert manifest is not None  # find_plugin returns working plugins only
+    return list(dict.fromkeys([subject.plain, *(subject.variants or manifest.variants)]))
 
 
 def main() -> None:
@@ -171,24 +230,20 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--precision", default="32-true", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--threads", type=int, default=1, help="threads of torch; one gives steady ratios")
+    parser.add_argument("--no-dropout", action="store_true", help="drop nothing, so that devices can be compared")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for plugin in options.plugins:
         subject = METHODS[plugin]
-        size, batch, network = subject.full if options.full else subject.small
-        settings = {**subject.settings, **network, "batch_size": batch, "steps": options.steps}
+        size, batch, settings = settings_of(subject, options.full, options.steps)
         data = cohort(subject.kind, size)
-        manifest = find_plugin(plugin).manifest
-        assert manifest is not None  # find_plugin returns working plugins only
-        names = options.variants.split(",") if options.variants else list(manifest.variants)
+        names = [subject.plain, *options.variants.split(",")] if options.variants else variants_of(plugin)
         print(f"{plugin}: batches of {batch} x {'x'.join(map(str, size))}, {options.device}, {options.precision}")
-        measured = {
-            name: measure(plugin, name, data, settings, options) for name in dict.fromkeys([subject.plain, *names])
-        }
-        plain = min(measured[subject.plain][0].values())
-        for name, (stages, peak) in measured.items():
-            for stage, seconds in stages.items():
-                memory = f"  peak {peak:.1f} GB" if peak else ""
+        measured = {name: measure(plugin, name, data, settings, options) for name in dict.fromkeys(names)}
+        plain = min(measured[subject.plain].stages.values())
+        for name, found in measured.items():
+            for stage, seconds in found.stages.items():
+                memory = f"  peak {found.peak:.1f} GB" if found.peak else ""
                 print(f"  {name:<24}{stage:<10}{seconds * 1e3:9.1f} ms  ratio {seconds / plain:5.2f}{memory}")
 
 

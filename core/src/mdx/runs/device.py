@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def make_fabric(settings: RunSettings) -> Fabric:
     import torch
     from lightning_fabric import Fabric
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it advises on matrix products at every start
     accelerator = check_device(settings)
     torch.set_num_threads(threads_of(settings))
     if settings.processes > 1 and "WORLD_SIZE" not in os.environ:

@@ -76,4 +76,8 @@ def machine() -> dict[str, Any]:
     facts: dict[str, Any] = {"platform": platform.platform(terse=True), "processor": platform.machine()}
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
+        facts["tf32"] = {
+            "convolutions": torch.backends.cudnn.allow_tf32,
+            "matrix products": torch.backends.cuda.matmul.allow_tf32,
+        }
     return facts
