@@ -78,6 +78,13 @@ def test_averaged_gives_all_sites_the_best_of_the_mean_curve() -> None:
     assert {curves.chosen(site) for site in ("A", "B", "C", None)} == {1.0}
 
 
+def test_sites_weigh_the_same_however_many_cases_they_have() -> None:
+    sites = {"B": [0.0, 0.9, 0.5], "C": [0.0, 0.1, 0.6]}
+    curves = Curves("beta", (0.0, 1.0, 2.0), "averaged", sites, {"B": 9, "C": 1})
+    assert curves.mean == pytest.approx([0, 0.5, 0.55])
+    assert curves.chosen("B") == 2.0
+
+
 def test_a_site_without_a_curve_gets_that_of_the_mean() -> None:
     sites = {"B": [0.0, 0.9, 0.5, 0.1], "C": [0.0, 0.1, 0.6, 0.2]}
     curves = Curves("beta", GRID, "per_pair", sites, {})

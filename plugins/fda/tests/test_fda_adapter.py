@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from mdx.errors import DataError, MdxError, PluginError, UsageError
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.dataset import Dataset, Sample
 from mdx.runs.checkpoint import load_tree, save_tree
 from mdx.runs.run import Run
 from mdx.runs.scoring import predict
@@ -20,7 +21,9 @@ from mdx_fda.bank import Bank
 from mdx_fda.baselines import HistogramMatching, NoAdaptation, Oracle, foreground_quantiles, match_foreground
 from mdx_fda.config import FDAConfig
 from mdx_fda.fourier import disc, swap_amplitude, swap_region
-from mdx_fda.restyling import adapt_and_predict
+from mdx_fda.ranking import draw, rank_2_5d, rank_2d, rank_3d
+from mdx_fda.restyling import adapt_and_predict, choose_donors
+from mdx_segment.inference import predict_volume
 
 TINY = {"epochs": 1, "steps": 2, "batch_size": 2, "crop": 16}
 
@@ -105,6 +108,20 @@ def test_every_way_of_choosing_donors_gives_probabilities_on_the_slices(bank: Ba
     assert chosen.scans.shape == (8, 2)
 
 
+def test_each_way_of_choosing_donors_is_the_one_that_its_name_says(bank: Bank) -> None:
+    """No two rankings of this scan are equal, so none can stand in for another."""
+    target = phantom(9)
+    expected = {
+        "3d": rank_3d(target, bank, 3), "2d": rank_2d(target, bank, 3), "2.5d": rank_2_5d(target, bank, 3, 2),
+        "random": draw(target, bank, 3, 42),
+    }  # fmt: skip
+    plain = {name: (donors.scans.tolist(), donors.slices.tolist()) for name, donors in expected.items()}
+    assert all(one != other for one, other in itertools.combinations(plain.values(), 2))
+    for name in expected:
+        found = choose_donors(target, bank, config(donors=name, n_mst=3))
+        assert (found.scans.tolist(), found.slices.tolist()) == plain[name], name
+
+
 def test_channels_are_swapped_each_with_its_own() -> None:
     target, donor = phantom(9, channels=2), phantom(1, channels=2)
     made, _ = adapt_and_predict(target, Bank(["a"], [donor]), config(beta=0.1), lambda slices: slices)
@@ -164,8 +181,6 @@ def test_the_report_is_told_of_a_bank_that_leaves_no_choice(
 
 
 def test_the_report_is_told_of_scans_that_are_not_registered(two_sites: Dataset, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     loader = two_sites.loader
 
     def cropped(case: object, visible: bool) -> object:
@@ -204,6 +219,50 @@ def test_the_networks_of_all_unsupervised_rows_are_the_same(two_sites: Dataset, 
     models = [fitted(tmp_path / str(i), two_sites, m).model.state_dict() for i, m in enumerate(methods)]
     for first, second in itertools.pairwise(models):
         assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@torch.no_grad()
+def probabilities(network: torch.nn.Module, image: Tensor) -> np.ndarray:
+    return predict_volume(network.eval(), image).numpy()
+
+
+def dark(data: Dataset) -> Sample:
+    """A target test scan whose slices have maxima far below 1."""
+    (case,) = data.where(role="target", split="test").cases
+    sample = data.load(case)
+    return replace(sample, image=sample.image * 0.4)
+
+
+def test_without_adaptation_the_network_sees_the_scan_as_it_is(two_sites: Dataset, tmp_path: Path) -> None:
+    method = NoAdaptation(config())
+    run = fitted(tmp_path, two_sites, method)
+    sample = dark(two_sites)
+    made = predict(method, run.model, sample).segmentation
+    np.testing.assert_array_equal(made, probabilities(run.model.network, sample.image))
+
+
+def test_the_histogram_row_predicts_what_has_the_sources_histogram(two_sites: Dataset, tmp_path: Path) -> None:
+    method = HistogramMatching(config())
+    run = fitted(tmp_path, two_sites, method)
+    sample = dark(two_sites)
+    made = predict(method, run.model, sample).segmentation
+    matched = torch.from_numpy(match_foreground(sample.image.numpy(), method.quantiles))
+    np.testing.assert_array_equal(made, probabilities(run.model.network, matched))
+    assert float(np.abs(made - probabilities(run.model.network, sample.image)).max()) > 1e-3
+
+
+def test_the_oracle_predicts_targets_with_their_own_network_and_sources_with_the_sources(
+    two_sites: Dataset, tmp_path: Path
+) -> None:
+    visible = two_sites.revealed()
+    method = Oracle(config())
+    run = fitted(tmp_path, visible, method)
+    for site, network, other in (("A", "network", "target0"), ("B", "target0", "network")):
+        (case,) = visible.where(site=site, split="test").cases
+        sample = visible.load(case)
+        made = predict(method, run.model, sample).segmentation
+        np.testing.assert_array_equal(made, probabilities(run.model[network], sample.image))
+        assert float(np.abs(made - probabilities(run.model[other], sample.image)).max()) > 1e-4
 
 
 def test_a_reference_is_refused(two_sites: Dataset, tmp_path: Path) -> None:

@@ -35,6 +35,29 @@ def test_each_variant_has_the_beta_that_the_authors_selected(manifest: Manifest)
         assert values.beta == beta, name
 
 
+def test_the_papers_presets_train_as_long_on_crops_as_large_as_it_says() -> None:
+    for preset, crop in (("paper", 160), ("paper_text", 256)):
+        method = make_plan("fda", preset=preset, data=["csv:x.csv"], device="cpu").settings.method
+        training = method.training
+        assert (training.epochs, training.steps, training.batch_size, training.crop) == (100, 100, 16, crop)
+        assert (training.lr, training.decay_at, training.fit_crop, method.filters) == (1e-3, 0.8, False, 16)
+
+
+def test_every_variant_has_the_donors_of_its_row(manifest: Manifest) -> None:
+    expected = {
+        "srsim_mst": ("3d", 7), "srsim_mst_2d": ("2d", 7), "srsim_mst_2.5d": ("2.5d", 7), "mst": ("random", 7),
+        "single": ("random", 1),
+    }  # fmt: skip
+    expected |= {f"{name}_{rule}": donors for name, donors in expected.items() for rule in ("pair", "avg")}
+    expected["beta_zero"] = ("random", 1)
+    found = {}
+    for name in expected:
+        values = FDAConfig.model_validate(nested(manifest.variants[name].values))
+        found[name] = (values.donors, values.n_mst)
+    assert found == expected
+    assert set(manifest.variants) == {*expected, "no_da", "histogram", "oracle"}
+
+
 def test_nothing_is_swapped_in_beta_zero_whatever_the_preset_says(manifest: Manifest) -> None:
     assert manifest.presets["demo"].values["radius_px"] > 0
     plan = make_plan("fda", variant="beta_zero", preset="demo", baselines=[])

@@ -43,6 +43,13 @@ def test_centres_repel_each_other_up_to_the_margin(centers: Tensor, expected: fl
     assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_target_image_within_the_radius_is_not_drawn_to_its_centre_and_one_outside_is() -> None:
+    """Eq. 2's first term; the opposite centres leave the second at 0."""
+    for angle, r, expected in ((0.09, 0.1, 0.0), (1.0, 0.1, (2 * math.sin(0.5) - 0.1) ** 2)):
+        feature = torch.tensor([[math.cos(angle), math.sin(angle)]])
+        assert float(center_loss(feature, FIRST, OPPOSITE, r, 1.9)) == pytest.approx(expected, abs=1e-6)
+
+
 def test_one_pair_counts_once_in_the_mean_and_twice_in_the_sum() -> None:
     of_each = center_loss(ACROSS, torch.tensor([0, 1]), ACROSS, 0.1, 1.9)
     total = center_loss(ACROSS, torch.tensor([0, 1]), ACROSS, 0.1, 1.9, reduction="sum")

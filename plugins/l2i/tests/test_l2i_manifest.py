@@ -62,6 +62,10 @@ def test_the_papers_preset_has_its_input_and_the_defaults_its_settings() -> None
     assert (method.batch_size, method.latent, method.lambda_latent, method.lambda_cen) == (10, 128, 1, 100)
     assert (method.patience, method.monitor, method.weight_decay) == (20, "total", 5e-5)
     assert (method.cdd_weight, method.temperature) == (0.3, 0.07)
+    assert (method.backbone, method.dropout, method.epochs, method.select) == (
+        "inception_resnet_v1_3d", 0, 1000, "best",
+    )  # fmt: skip
+    assert (method.lr, method.lr_classifier, method.lr_centers, method.augmentation) == (5e-5, None, 1e-4, True)
 
 
 def test_the_published_training_set_has_71_target_cases_of_843() -> None:

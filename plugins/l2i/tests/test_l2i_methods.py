@@ -212,6 +212,16 @@ def test_clusters_take_the_names_of_the_source_classes_they_are_nearest_to() -> 
     assert 1 not in cluster(target[2:], start, radius=0.05, least=2).members
 
 
+def test_clusters_that_wandered_take_the_name_that_fits_all_of_them_best() -> None:
+    """On a circle, in degrees: the cluster that began at class 0's 145 ends at 107, which is class 1's 120."""
+    target, start = (
+        np.stack([np.cos(np.radians(angles)), np.sin(np.radians(angles))], axis=1)
+        for angles in ([95, 95, 110, 130, 195, 205, 205, 225, 230, 240, 305, 350], [145, 120, 150])
+    )
+    found = cluster(target, start, radius=1.0, least=1)
+    assert found.assigned.tolist() == [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0]
+
+
 def test_contrast_needs_two_cases_of_each_class_in_a_batch(fit: Fit) -> None:
     with pytest.raises(ConfigError, match="two cases of each of 2 classes"):
         fit(Contrastive, make_classes(), batch_size=3)

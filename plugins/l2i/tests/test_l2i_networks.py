@@ -11,7 +11,7 @@ from torch import nn
 
 from mdx.errors import ConfigError, DataError
 from mdx_l2i.config import L2IConfig
-from mdx_l2i.inception import InceptionResNetV1
+from mdx_l2i.inception import InceptionResNetV1, Residual
 from mdx_l2i.networks import Centers, FixedCenters, SmallCNN, make_centers, make_encoder
 
 PUBLISHED = 36_431_842
@@ -28,6 +28,13 @@ def test_inception_resnet_takes_the_papers_input_and_has_about_the_published_num
     count = sum(p.numel() for p in network.parameters()) + (128 * 2 + 2) + 2 * 128
     assert count == 34_695_138
     assert abs(count - PUBLISHED) < 0.1 * PUBLISHED
+
+
+def test_residuals_of_inception_resnet_are_scaled_as_in_the_reference() -> None:
+    with torch.device("meta"):
+        blocks = [block for block in InceptionResNetV1(1, 8).blocks if isinstance(block, Residual)]
+    assert [block.scale for block in blocks] == [0.17] * 5 + [0.10] * 10 + [0.20] * 5 + [1.0]
+    assert [block.last for block in blocks] == [False] * 20 + [True]
 
 
 def test_no_backbone_keeps_running_statistics() -> None:

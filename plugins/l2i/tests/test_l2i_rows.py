@@ -42,6 +42,20 @@ def test_no_row_is_another_one(fit: Fit) -> None:
     assert same == []
 
 
+def test_the_unlearning_row_unlearns_as_strongly_as_it_is_told(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[float, float]] = []
+    plain = mdx_l2i.baselines.unlearning_step
+
+    def watched(*arguments: Any, alpha: float, beta: float, **options: Any) -> Any:
+        given.append((alpha, beta))
+        return plain(*arguments, alpha=alpha, beta=beta, **options)
+
+    monkeypatch.setattr(mdx_l2i.baselines, "unlearning_step", watched)
+    fit(Unlearning, make_classes(), alpha=0.5, beta=7.0)
+    assert given
+    assert set(given) == {(0.5, 7.0)}
+
+
 def test_centres_are_learnt_from_one_target_training_image_of_each_class(
     fit: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
