@@ -54,10 +54,15 @@ def write_run(
 
 
 def write_classification(
-    folder: Path, variant: str, probabilities: np.ndarray, truth: np.ndarray, *, seed: int = 0, per_site: int = 8
-) -> Path:
-    """A classification run of two classes on the cases of ``cohort``."""
+    folder: Path, variant: str, probabilities: np.ndarray, truth: np.ndarray, *, seed: int = 0, per_site: int = 8,
+    tested: Sequence[str] | None = None,
+) -> Path:  # fmt: skip
+    """A classification run of two classes on the cases of ``cohort``, or on those ``tested`` of them."""
     cases = cohort(per_site)
+    facts = {}
+    if tested is not None:
+        cases["split"] = ["test" if case in tested else "train" for case in cases["case"]]
+        facts = {"split_hash": " ".join(tested)}
     tested = cases[cases["split"] == "test"]
     task = Task("classification", ("well", "ill"), ("image",), 2, ("A", "B", "C"), "class")
     evaluator = ClassificationEvaluator(task, 100)
@@ -68,7 +73,7 @@ def write_classification(
         sample = Sample(case, None, geometry, {"class": int(t)})  # type: ignore[arg-type]
         rows.append(row | evaluator.per_case(Prediction(geometry, classes=np.array([1 - p, p])), sample))
     table = pd.DataFrame(rows)
-    return _write(folder, variant, table, evaluator.summarise(table), cases, "classification", seed, None, True, {})
+    return _write(folder, variant, table, evaluator.summarise(table), cases, "classification", seed, None, True, facts)
 
 
 def _write(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,36 @@ def test_given_val_cases_are_kept_and_the_rest_is_divided_into_train_and_test() 
     found = assign_splits(given, CONFIG)
     assert {c.id for c in found if c.split == "val"} == {c.id for c in given if c.split == "val"}
     assert [c.split for c in found].count("test") == 8  # a fifth of all 40, not of the 32 that are divided
+
+
+PAPER = DataConfig.model_validate(
+    {"source": "A", "target": "B", "source_counts": {"val": 2, "test": 0}, "target_counts": {"val": 10, "test": 10}}
+)
+
+
+def test_numbers_of_subjects_in_place_of_fractions_hold_at_the_sites_of_a_role() -> None:
+    """The split of Zakazov et al. 2022 on CC359: 58 + 2 of the source, 10 + 10 of the target."""
+    found = assign_splits(cases(60), PAPER)
+    counted = {site: Counter(c.split for c in found if c.site == site) for site in "AB"}
+    assert counted == {"A": {"train": 58, "val": 2}, "B": {"train": 40, "val": 10, "test": 10}}
+
+
+def test_a_number_leaves_the_other_splits_fraction_as_it_is() -> None:
+    config = DataConfig.model_validate({"target": "B", "target_counts": {"test": 3}})
+    found = assign_splits(cases(20), config)
+    assert Counter(c.split for c in found if c.site == "B") == {"test": 3, "val": 4, "train": 13}
+    assert Counter(c.split for c in found if c.site == "A") == {"test": 4, "val": 4, "train": 12}
+
+
+def test_numbers_hold_for_roles_that_the_table_gives_too() -> None:
+    given = [replace(c, role="source" if c.site == "A" else "target") for c in cases(30)]
+    found = assign_splits(given, PAPER.model_copy(update={"source": (), "target": ()}))
+    assert Counter(c.split for c in found if c.site == "B") == {"val": 10, "test": 10, "train": 10}
+
+
+def test_a_site_with_fewer_subjects_than_the_numbers_ask_for_is_refused_by_name() -> None:
+    with pytest.raises(DataError, match=r"the site B has 20 subject\(s\), and 10 to test and 10 to validate"):
+        assign_splits(cases(20), PAPER)
 
 
 def test_a_table_divided_in_part_is_refused() -> None:

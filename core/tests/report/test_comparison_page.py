@@ -216,6 +216,67 @@ def test_seeds_are_averaged_case_by_case_before_anything_else(three: list[Path])
     assert row["n_subjects"] == 16
 
 
+def divided(tmp_path: Path, name: str, seed: int, gain: float, tested: str) -> Path:
+    """A run of six subjects a site of which those whose number is in ``tested`` are tested; scores are 0.1 x number."""
+    cases = cohort(6).assign(split=lambda t: ["test" if c[1:] in tested else "train" for c in t["case"]])
+    scores = np.array([0.1 * int(c[1:]) + gain for c in cases.loc[cases["split"] == "test", "case"]])
+    return write_run(tmp_path / f"{name}{seed}", name, scores, cases, seed=seed, split_hash=f"of {tested}")
+
+
+def test_where_each_seed_divides_the_table_anew_a_case_counts_with_the_seeds_that_tested_it(tmp_path: Path) -> None:
+    runs = [
+        divided(tmp_path, name, seed, gain + 0.04 * seed, tested)
+        for name, gain in (("mst", 0.02), ("no_da", 0.0))
+        for seed, tested in ((0, "123"), (1, "345"))
+    ]
+    facts = facts_of(*runs)
+    group = lead(facts)
+    assert (group["n_cases"], group["n_subjects"]) == (10, 10)  # five numbers at two target sites
+    # seed 1 adds 0.04: to 3 half of it, since seed 0 tested it too
+    expected = np.mean([0.1, 0.2, 0.3 + 0.02, 0.4 + 0.04, 0.5 + 0.04])
+    means = {m["method"]: m["mean"] for m in group["methods"]}
+    assert means == {"mst": pytest.approx(expected + 0.02), "no_da": pytest.approx(expected)}
+    (pair,) = group["pairs"]
+    assert (pair["n_subjects"], pair["wins"], pair["seeds_won"]) == (10, 10, 2)
+    assert pair["difference"] == pytest.approx(0.02)
+    by_seed = facts["metrics"][0]["by_seed"]
+    assert [s["means"]["no_da"] for s in by_seed] == pytest.approx([0.2, 0.44])
+    assert any("own division of the table" in note for note in facts["notes"])
+
+
+def test_methods_at_other_seeds_of_a_table_that_is_divided_anew_are_refused(tmp_path: Path) -> None:
+    runs = [divided(tmp_path, "mst", 0, 0.1, "123"), divided(tmp_path, "mst", 1, 0.1, "345"),
+            divided(tmp_path, "no_da", 0, 0.0, "123")]  # fmt: skip
+    with pytest.raises(RefusedError, match="every method at the same seeds"):
+        facts_of(*runs)
+
+
+def test_a_seed_at_which_two_methods_were_tested_on_others_is_refused(tmp_path: Path) -> None:
+    runs = [divided(tmp_path, "mst", 0, 0.1, "123"), divided(tmp_path, "mst", 1, 0.1, "345"),
+            divided(tmp_path, "no_da", 0, 0.0, "123"), divided(tmp_path, "no_da", 1, 0.0, "346")]  # fmt: skip
+    with pytest.raises(RefusedError, match=r"no_da, seed 1 \(no_da1\): 6 test case"):
+        facts_of(*runs)
+
+
+def test_a_score_of_sets_is_averaged_over_the_divisions_of_the_seeds(tmp_path: Path) -> None:
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(1)
+    found, runs = [], []
+    for name in ("l2i", "vanilla"):
+        for seed, tested in ((0, "1234"), (1, "3456")):
+            rows = [s + n for s in "ABC" for n in tested]
+            truth = np.array([int(n) % 2 for s in "ABC" for n in tested])
+            p = np.clip(0.5 + 0.3 * (truth - 0.5) + rng.normal(0, 0.3, len(truth)), 0.01, 0.99)
+            folder = write_classification(tmp_path / f"{name}{seed}", name, p, truth, seed=seed, tested=rows)
+            runs.append(folder)
+            target = np.array([row[0] != "A" for row in rows])
+            found.append((name, roc_auc_score(truth[target], p[target])))
+    means = {m["method"]: m["mean"] for m in lead(facts_of(*runs, metrics=["auroc"]))["methods"]}
+    for name in ("l2i", "vanilla"):
+        assert means[name] == pytest.approx(np.mean([auc for of, auc in found if of == name]))
+
+
 def test_the_spread_over_seeds_stands_apart(three: list[Path]) -> None:
     facts = facts_of(*three)
     means = [pd.read_csv(p / "scores.csv")["surface_dice"].to_numpy()[TARGET].mean() for p in three[:2]]

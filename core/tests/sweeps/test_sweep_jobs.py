@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,8 +71,26 @@ def test_the_command_of_a_job_makes_the_same_run(job: Job) -> None:
     (made,) = expand(job, variants=["shifted"], pairs="A:B", seeds=[3])
     assert " ".join(made.command).replace(str(job.data), "DATA") == (
         "mdx run slope --data DATA --variant shifted --preset small --seed 3 --baselines none "
-        "--set data.source=A --set data.target=B"
+        "--set data.source=A --set data.target=B --set data.split_seed=3"
     )
+
+
+def test_each_seed_divides_the_users_own_table_anew_unless_the_user_says_how(job: Job, tmp_path: Path) -> None:
+    def divisions(job: Job, **request: Any) -> list[Any]:
+        return [made.plan().settings.data.split_seed for made in expand(job, seeds=[0, 2], **request)]
+
+    assert divisions(job) == [0, 2]
+    for name in ("data.split_seed", "split_seed"):
+        assert divisions(replace(job, settings={name: "7"})) == [7, 7]
+    assert divisions(job, grid={"data.split_seed": ["7"]}) == [7, 7]
+    file = tmp_path / "settings.yaml"
+    file.write_text("data: {split_seed: 7}\n")
+    assert divisions(replace(job, config=file)) == [7, 7]
+
+
+def test_a_simulated_cohort_is_not_divided_anew(job: Job) -> None:
+    made = expand(replace(job, data="sim:brain?sites=source,severe&subjects=4"), seeds=[0, 2])
+    assert [j.settings for j in made] == [{}, {}]
 
 
 def test_seeds_are_a_number_or_a_list() -> None:

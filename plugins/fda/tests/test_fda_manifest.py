@@ -37,7 +37,10 @@ def test_each_variant_has_the_beta_that_the_authors_selected(manifest: Manifest)
 
 def test_the_papers_presets_train_as_long_on_crops_as_large_as_it_says() -> None:
     for preset, crop in (("paper", 160), ("paper_text", 256)):
-        method = make_plan("fda", preset=preset, data=["csv:x.csv"], device="cpu").settings.method
+        settings = make_plan("fda", preset=preset, data=["csv:x.csv"], device="cpu").settings
+        source, target = settings.data.source_counts, settings.data.target_counts
+        assert (source.val, source.test, target.val, target.test) == (2, 0, 10, 10)
+        method = settings.method
         training = method.training
         assert (training.epochs, training.steps, training.batch_size, training.crop) == (100, 100, 16, crop)
         assert (training.lr, training.decay_at, training.fit_crop, method.filters) == (1e-3, 0.8, False, 16)

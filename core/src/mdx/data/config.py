@@ -10,6 +10,13 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from mdx.config import Settings
 
 
+class SplitCounts(Settings):
+    """How many subjects of a site validate and are tested; ``null``: its fraction says it."""
+
+    val: int | None = Field(default=None, ge=0, description="subjects of each such site that validate")
+    test: int | None = Field(default=None, ge=0, description="subjects of each such site that are tested")
+
+
 class DataConfig(Settings):
     """The settings in the namespace ``data.``."""
 
@@ -46,6 +53,12 @@ class DataConfig(Settings):
     )
     val_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that validate")
     test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that are tested")
+    source_counts: SplitCounts = Field(
+        default_factory=lambda: SplitCounts(), description="numbers in place of the fractions, at source sites"
+    )
+    target_counts: SplitCounts = Field(
+        default_factory=lambda: SplitCounts(), description="numbers in place of the fractions, at target sites"
+    )
     split_seed: int = Field(default=0, description="seed of the assignment of subjects to splits")
     empty_masks: Literal["refuse", "allow"] = Field(
         default="refuse",

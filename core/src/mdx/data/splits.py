@@ -10,11 +10,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
-from mdx.data.config import DataConfig
+from mdx.data.config import DataConfig, SplitCounts
 from mdx.errors import DataError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case
 from mdx.spreadsheets import defused
+
+PURPOSE = {"val": "validate", "test": "test"}
 
 
 def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
@@ -22,8 +24,9 @@ def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
 
     A table may name all splits, none, or only its test or only its val cases (the others are then divided into train
     and the third). A subject at several sites counts as a site of its own kind and has one split everywhere. A site's
-    subjects are ordered by a hash of seed and name, so a subject that is added moves few others. Raises DataError for a
-    table that is divided otherwise.
+    subjects are ordered by a hash of seed and name, so a subject that is added moves few others. Numbers of subjects in
+    place of fractions hold at the sites of a role. Raises DataError for a table that is divided otherwise, and for a
+    site with fewer subjects than the numbers ask for.
     """
     given: dict[str, str] = {case.subject: case.split for case in cases if case.split is not None}
     lacking = [case for case in cases if case.split is None and case.subject not in given]
@@ -40,13 +43,24 @@ def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for subject, sites in sites_of.items():
         groups[tuple(sorted(sites))].append(subject)
+    counts = {"source": config.source_counts, "target": config.target_counts}
+    roles = _roles_of_sites(cases, config) if any(c != SplitCounts() for c in counts.values()) else {}
     chosen = dict(given)
-    for subjects in groups.values():
-        chosen |= _divide(subjects, config, set(given.values()))
+    for sites, subjects in groups.items():
+        of_sites = {roles.get(site, "") for site in sites}
+        asked = counts.get(of_sites.pop(), SplitCounts()) if len(of_sites) == 1 else SplitCounts()
+        chosen |= _divide(" and ".join(sites), subjects, config, set(given.values()), asked)
     return [replace(case, split=chosen[case.subject]) for case in cases]
 
 
-def _divide(subjects: Iterable[str], config: DataConfig, given: AbstractSet[str]) -> dict[str, str]:
+def _roles_of_sites(cases: Sequence[Case], config: DataConfig) -> dict[str, str]:
+    """Site -> role, of the sites that have one."""
+    return {case.site: case.role for case in assign_roles(cases, config.source, config.target) if case.role}
+
+
+def _divide(
+    site: str, subjects: Iterable[str], config: DataConfig, given: AbstractSet[str], counts: SplitCounts
+) -> dict[str, str]:
     """Subjects of one site to the splits that are not given; someone is always left to train on, and test is filled
     before val.
     """
@@ -55,9 +69,18 @@ def _divide(subjects: Iterable[str], config: DataConfig, given: AbstractSet[str]
     fractions = {"test": config.test_fraction, "val": config.val_fraction}
     # a fraction means a part of all cases, also of those that the table names
     rest = 1 - sum(fractions.pop(split) for split in given)
+    numbers = {split: getattr(counts, split) for split in fractions if getattr(counts, split) is not None}
+    if any(numbers.values()) and sum(numbers.values()) >= n:
+        asked = " and ".join(f"{number} to {PURPOSE[split]}" for split, number in numbers.items())
+        raise DataError(
+            f"the site {site} has {n} subject(s), and {asked} are asked for, which leaves none to train on",
+            "lower data.source_counts or data.target_counts, or set them to null for the fractions: "
+            "--set data.target_counts.val=null data.target_counts.test=null",
+        )
     names: list[str] = []
     for split, fraction in fractions.items():
-        names += [split] * min(_share(n, fraction / rest), n - len(names) - 1)
+        wanted = numbers.get(split, _share(n, fraction / rest))
+        names += [split] * min(wanted, n - len(names) - 1)
     return dict(zip(ordered, [*names, *["train"] * (n - len(names))], strict=True))
 
 

@@ -50,14 +50,35 @@ def case_scores(values: Sequence[float] | np.ndarray) -> MethodScores:
     return MethodScores(weighted, each)
 
 
-def set_scores(score: SetScore, truth: np.ndarray, probabilities: Sequence[np.ndarray]) -> MethodScores:
+def case_scores_over_seeds(values: Sequence[np.ndarray], tested: Sequence[np.ndarray]) -> MethodScores:
+    """``case_scores`` of each case's mean over the seeds at which it was tested.
+
+    Args:
+        values: for each seed (n,) scores; a tested case without one has none at all.
+        tested: for each seed (n,) bool.
+    """
+    count = np.sum(tested, axis=0)
+    total = np.sum([np.where(t, v, 0.0) for v, t in zip(values, tested, strict=True)], axis=0)
+    return case_scores(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0))
+
+
+def set_scores(
+    score: SetScore, truth: np.ndarray, probabilities: Sequence[np.ndarray], tested: Sequence[np.ndarray] | None = None
+) -> MethodScores:
     """A score of a set of cases, averaged over seeds: those of one seed are ranked among themselves.
 
     Args:
         truth: (n,) class indices.
         probabilities: for each seed (n, K).
+        tested: for each seed (n,) bool, the cases that it has; all if not given.
     """
-    return MethodScores(lambda weights: np.mean([score(truth, p, weights) for p in probabilities], axis=0))
+    parts = [np.ones(len(truth), bool)] * len(probabilities) if tested is None else tested
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        each = [score(truth[t], p[t], weights[:, t]) for p, t in zip(probabilities, parts, strict=True) if t.any()]
+        return np.mean(each, axis=0) if each else np.full(len(weights), NAN)
+
+    return MethodScores(weighted)
 
 
 def compare_group(

@@ -11,12 +11,12 @@ import numpy as np
 
 from mdx.errors import RefusedError, UsageError, nearest
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
-from mdx.evaluation.comparison import MethodScores, case_scores, compare_group, set_scores, site_gap
+from mdx.evaluation.comparison import MethodScores, case_scores_over_seeds, compare_group, set_scores, site_gap
 from mdx.evaluation.statistics import goodness
 from mdx.files import cannot_write, plain, write_atomically, write_json
 from mdx.report import comparison_figures as figures
 from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
-from mdx.report.methods import Scored, refuse_unfair, scored_methods
+from mdx.report.methods import NOT_OF_A_METHOD, Scored, refuse_unfair, scored_methods
 from mdx.report.pages import write_page
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.directory import read_json, read_scores
@@ -52,7 +52,7 @@ def compare(
     chosen = _metrics(methods, metrics)
     tables = {n: {m.seed: _rows(m) for m in methods if m.name == n} for n in names}
     _refuse_unequal_cases(tables)
-    first = next(iter(tables[names[0]].values()))
+    first = _all_cases(tables)
     roles = sorted({r for r in first["role"] if r})
     if role is not None and role not in roles:
         raise UsageError(f"no test case has the role '{role}'", nearest(role, roles))
@@ -137,11 +137,15 @@ def _rows(method: Scored) -> Any:
 
 
 def _refuse_unequal_cases(tables: Mapping[str, Mapping[int, Any]]) -> None:
-    """Raise RefusedError where methods were scored on other cases, or against another truth."""
-    first = next(iter(next(iter(tables.values())).values()))
+    """Raise RefusedError where methods were scored on other cases at a seed, or against another truth.
+
+    Where the seeds are not the same for all methods, they have the same splits.
+    """
     said = []
+    leader = next(iter(tables.values()))
     for name, found in tables.items():
         for seed, table in found.items():
+            first = leader.get(seed, next(iter(leader.values())))
             lacking = len(set(table["case"]) ^ set(first["case"]))
             if lacking:
                 said.append(f"{name}, seed {seed}: {lacking} scored case(s) are not in both")
@@ -156,6 +160,14 @@ def _refuse_unequal_cases(tables: Mapping[str, Mapping[int, Any]]) -> None:
         )
 
 
+def _all_cases(tables: Mapping[str, Mapping[int, Any]]) -> Any:
+    """The facts of every case that was tested at any seed, each once, in the order of their names."""
+    import pandas as pd
+
+    rows = pd.concat([table for found in tables.values() for table in found.values()])
+    return rows.drop_duplicates("case").sort_values("case").reset_index(drop=True)
+
+
 def _about(name: str, runs: Sequence[Scored]) -> dict[str, Any]:
     facts = {key: runs[0].facts[key] for key in SEEDS_EQUAL}
     return {"name": name, "variant": runs[0].facts["variant"], **facts, "seeds": sorted(m.seed for m in runs),
@@ -168,7 +180,12 @@ def _notes(methods: Sequence[Scored]) -> list[str]:
     seeds = {tuple(sorted(m.seed for m in methods if m.name == n)) for n in {m.name for m in methods}}
     if len(seeds) > 1:
         notes.append("Not all methods were run with the same seeds.")
-    keys = dict.fromkeys(k for m in methods for k in m.settings if k.startswith("data.") and k != "data.cache")
+    if len({m.facts["split_hash"] for m in methods}) > 1:
+        notes.append(
+            "Each seed has its own division of the table: a case counts once, with its mean over the seeds at which it "
+            "was tested, and the SD over seeds holds other subjects as well as other trainings."
+        )
+    keys = dict.fromkeys(k for m in methods for k in m.settings if k.startswith("data.") and k not in NOT_OF_A_METHOD)
     unequal = [k for k in keys if len({repr(m.settings.get(k)) for m in methods}) > 1]
     if unequal:
         notes.append(f"The data were not read in the same way: {', '.join(unequal)}.")
@@ -190,26 +207,34 @@ class _Cases:
         self.better = "min" if self.distance else better
         self.seeds = {name: sorted(found) for name, found in tables.items()}
         self.of_sets = metric in SET_SCORES
-        if self.of_sets:
-            self._truth = truth_and_probabilities(facts, classes)[0]
-            self._found = {n: {s: truth_and_probabilities(t, classes)[1] for s, t in found.items()}
-                           for n, found in tables.items()}  # fmt: skip
-            return
-        if metric not in facts:
+        if not self.of_sets and metric not in facts:
             raise RefusedError(
                 f"'{metric}' is one number a run: there are no cases to compare", "choose another metric"
             )
-        # of a signed error the distance to 0 is compared: two errors of opposite sign would cancel out
-        self._found = {n: {s: np.abs(v) if self.distance else v
-                           for s, v in ((s, t[metric].to_numpy(dtype=float)) for s, t in found.items())}
-                       for n, found in tables.items()}  # fmt: skip
+        place = {case: i for i, case in enumerate(facts["case"])}
+        at = {n: {s: [place[case] for case in t["case"]] for s, t in found.items()} for n, found in tables.items()}
+        self._tested = {n: {s: np.isin(np.arange(len(place)), i) for s, i in of.items()} for n, of in at.items()}
+        if self.of_sets:
+            self._truth = truth_and_probabilities(facts, classes)[0]
+        self._found: dict[str, dict[int, np.ndarray]] = {n: {} for n in tables}
+        for name, found in tables.items():
+            for seed, table in found.items():
+                if self.of_sets:
+                    values = truth_and_probabilities(table, classes)[1]
+                else:
+                    values = table[metric].to_numpy(dtype=float)
+                whole = np.full((len(place), *values.shape[1:]), np.nan)
+                # of a signed error the distance to 0 is compared: two errors of opposite sign would cancel out
+                whole[at[name][seed]] = np.abs(values) if self.distance else values
+                self._found[name][seed] = whole
 
     def scores(self, method: str, cases: np.ndarray, seeds: Sequence[int] | None = None) -> MethodScores:
         """The method's scores on some cases, averaged over seeds (of a score of cases, case by case)."""
-        found = [self._found[method][s][cases] for s in (self.seeds[method] if seeds is None else seeds)]
+        chosen = self.seeds[method] if seeds is None else seeds
+        found, tested = ([of[method][s][cases] for s in chosen] for of in (self._found, self._tested))
         if self.of_sets:
-            return set_scores(SET_SCORES[self.metric][1], self._truth[cases], found)
-        return case_scores(np.mean(found, axis=0))
+            return set_scores(SET_SCORES[self.metric][1], self._truth[cases], found, tested)
+        return case_scores_over_seeds(found, tested)
 
     def best_first(self, leading: str) -> list[str]:
         """The methods in the order of their scores on the leading group."""

@@ -11,8 +11,8 @@ from mdx.errors import RefusedError, UsageError, nearest
 from mdx.runs.directory import is_done, read_json, read_splits
 
 SHOWN = 4
-NOT_OF_A_METHOD = ("run", "data.cache")
-"""Settings that say how a run is carried out, not what the method is."""
+NOT_OF_A_METHOD = ("run", "data.cache", "data.split_seed")
+"""Settings that say how a run is carried out, not what the method is; how a table was divided shows in its splits."""
 
 
 @dataclass(frozen=True)
@@ -233,24 +233,34 @@ def _data(m: Scored) -> str:
 
 
 def _refuse_unequal_splits(methods: Sequence[Scored]) -> None:
-
-    groups: dict[str, list[Scored]] = {}
-    tables: dict[str, Any] = {}
-    for m in methods:
-        table = read_splits(m.directory)
-        roles = table.drop_duplicates(["site", "role"]).sort_values(["site", "role"])
-        key = m.facts["split_hash"] + repr(roles[["site", "role"]].to_numpy().tolist())
-        groups.setdefault(key, []).append(m)
-        tables.setdefault(key, table)
-    if len(groups) == 1:
+    """Splits may differ between seeds only, where every method has the same seeds; roles are the same everywhere."""
+    tables = {m.directory: read_splits(m.directory) for m in methods}
+    roles = {d: repr(_roles(table)) for d, table in tables.items()}
+    seeds = {n: {m.seed for m in methods if m.name == n} for n in {m.name for m in methods}}
+    divided_anew = len(set(roles.values())) == 1 and len({frozenset(s) for s in seeds.values()}) == 1
+    groups: dict[tuple[str, str], list[Scored]] = {}
+    for seed in sorted({m.seed for m in methods}) if divided_anew else [None]:
+        groups = {}
+        for m in (m for m in methods if seed is None or m.seed == seed):
+            groups.setdefault((m.facts["split_hash"], roles[m.directory]), []).append(m)
+        if len(groups) > 1:
+            break
+    else:
         return
     first, *others = groups
-    lines = [f"{_listed(groups[k])}: {_difference(tables[first], tables[k])}" for k in others]
+    of = {key: tables[group[0].directory] for key, group in groups.items()}
+    lines = [f"{_listed(groups[k])}: {_difference(of[first], of[k])}" for k in others]
     raise RefusedError(
         "the runs have different splits or roles, so their scores cannot be compared; "
         f"against {_listed(groups[first])}:\n  " + "\n  ".join(lines),
-        "run all on one table with the same source, target, data.split_seed and fractions; a split column fixes it",
+        "run all on one table with the same source, target, data.split_seed and fractions, or every method at the same "
+        "seeds where each divides the table anew ('mdx sweep --seeds'); a split column fixes it",
     )
+
+
+def _roles(table: Any) -> list[list[str]]:
+    rows = table.drop_duplicates(["site", "role"]).sort_values(["site", "role"])
+    return rows[["site", "role"]].to_numpy().tolist()
 
 
 def _difference(a: Any, b: Any) -> str:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mdx.config import read_config_file
 from mdx.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from mdx.planning import Plan
+
+
+SPLIT_SEED = "data.split_seed"
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,22 @@ def expand(
     for seed, place, setting, variant in itertools.product(seeds, places, itertools.product(*varied), names):
         labels = {**({"variant": variant} if variant else {}), **place, **dict(setting), "seed": str(seed)}
         settings = {**job.settings, **{f"data.{role}": sites for role, sites in place.items()}, **dict(setting)}
+        settings = divided_by(seed, job, settings)
         made.append(replace(job, variant=variant, settings=settings, seed=seed, labels=labels))
     return made
+
+
+def divided_by(seed: int, job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the division of the user's own table that belongs to a seed, as papers divide theirs anew.
+
+    A division that the user sets, by ``--set`` or in the configuration file, is kept at all seeds. A simulated cohort
+    has a seed of its own in its address.
+    """
+    simulated = job.data is None or job.data.startswith("sim:")
+    given = {*settings, *(read_config_file(job.config) if job.config else ())}
+    if simulated or not seed or given & {SPLIT_SEED, SPLIT_SEED.removeprefix("data.")}:
+        return dict(settings)
+    return {**settings, SPLIT_SEED: seed}
 
 
 def turns(jobs: Sequence[Job]) -> list[int]:

@@ -12,7 +12,7 @@ from mdx.plugins.discovery import find_plugin
 from mdx.plugins.manifest import Manifest
 from mdx.plugins.published import PublishedMetric, PublishedTable, TableKey
 from mdx.report.text import key_words
-from mdx.sweeps.jobs import Job, as_text
+from mdx.sweeps.jobs import Job, as_text, divided_by
 
 SITES = ("data.source", "data.target")
 TARGETS = "target sites, or all"
@@ -110,7 +110,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _located(
-    cell: Cell, table: PublishedTable, base: Job, seeds: Sequence[int], own: bool, settings: Mapping[str, Any]
+    cell: Cell, table: PublishedTable, base: Job, seeds: Sequence[int], own: bool, given: Mapping[str, Any]
 ) -> Cell:
     """The cell with its runs, or with the reason why it has none."""
     entries: list[TableKey] = []
@@ -126,7 +126,7 @@ def _located(
     values = {**table.values, **{k: v for e in entries for k, v in e.values.items()}}
     if own:
         values = {k: v for k, v in values.items() if k not in SITES}
-    values |= settings
+    values |= given
     variant = next((e.variant for e in reversed(entries) if e.variant is not None), None)
     uri = base.data if own else next((e.data for e in entries if e.data is not None), base.data)
     where = table.metrics[cell.metric]
@@ -134,11 +134,12 @@ def _located(
     if own and group.startswith("site="):
         group = TARGETS
     other = "" if uri == base.data else uri or ""
-    runs = {
-        seed: replace(base, variant=variant, settings=values, seed=seed, data=uri and uri.replace("{seed}", str(seed)),
-                      labels=_labels(variant, values, entries, other.replace("{seed}", str(seed)), seed))
-        for seed in seeds
-    }  # fmt: skip
+    runs = {}
+    for seed in seeds:
+        labels = _labels(variant, values, entries, other.replace("{seed}", str(seed)), seed)
+        address = uri and uri.replace("{seed}", str(seed))
+        settings = divided_by(seed, base, values)
+        runs[seed] = replace(base, variant=variant, settings=settings, seed=seed, data=address, labels=labels)
     return replace(cell, where=replace(where, group=group), runs=runs)
 
 
