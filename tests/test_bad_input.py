@@ -108,6 +108,22 @@ def test_an_out_folder_that_cannot_be_written(cohort: Path, tmp_path: Path, mdx:
     assert blocked.read_text() == "in the way"
 
 
+def test_memory_that_runs_out_is_exit_code_6_with_the_peak_the_place_and_three_remedies(
+    cohort: Path, tmp_path: Path
+) -> None:
+    command = [str(word) for word in run_args(cohort, tmp_path / "runs", "--set", "filters=1500")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mdx", *command], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (7 * 10**9, 7 * 10**9)),
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr
+    assert "out of memory in mdx_segment.networks" in done.stderr
+    assert "GB at the most" in done.stderr
+    for remedy in ("batch_size", "data.size", "run.workers=0"):
+        assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_cuda_device_that_is_not_there(cohort: Path, tmp_path: Path, mdx: Cli) -> None:
     import torch
 

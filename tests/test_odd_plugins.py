@@ -41,8 +41,13 @@ def test_the_other_plugins_work_beside_odd_manifests(site: Path, mdx: Cli, tmp_p
     assert code == 2, printed
 
 
-def test_doctor_survives_what_it_diagnoses_and_names_each(site: Path, mdx: Cli) -> None:
+def test_doctor_survives_what_it_diagnoses_and_names_each(
+    site: Path, mdx: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     expected = install_odd_code(site)
+    (tmp_path / "file").write_text("in the way of the cache")
+    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "file"))
+    expected["cache"] = str(tmp_path / "file")
     code, printed = mdx("doctor", "--json")
     assert code == 8
     findings = json.loads(printed)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdx.data.checks import check
 from mdx.data.config import DataConfig
 from mdx.data.geometry import bring_to_size, undo_resampling
 from mdx.data.images import read_image
@@ -98,3 +99,32 @@ def test_a_size_with_too_few_axes_is_refused(scan: Path) -> None:
 def test_a_size_below_one_is_refused() -> None:
     with pytest.raises((ValueError, ConfigError), match="whole numbers above 0"):
         DataConfig(size=(0, 5, 5))
+
+
+def cropped(tmp_path: Path, size: tuple[int, ...], shift: int = 0, fit: str = "crop") -> list[str]:
+    """What the check warns of where a ball of radius 6 lies in 24 voxels, moved by ``shift`` along the first axis."""
+    x, y, z = np.meshgrid(*[np.arange(24) - 11.5] * 3, indexing="ij")
+    ball = ((x - shift) ** 2 + y**2 + z**2 < 36).astype(np.float32)
+    for name, values in (("image", 50 + 100 * ball), ("mask", ball)):
+        nib.save(nib.Nifti1Image(values.astype(np.uint8), np.eye(4)), tmp_path / f"{name}.nii.gz")
+    table = tmp_path / "cohort.csv"
+    lines = [f"image.nii.gz,mask.nii.gz,{site}{i},{site}" for site in "AB" for i in range(3)]
+    table.write_text("\n".join(["image,mask,subject,site", *lines]) + "\n")
+    config = DataConfig.model_validate({"size": size, "fit": fit})
+    return [str(problem) for problem in check(open_table(table, config), config).warnings if "crop" in str(problem)]
+
+
+def test_a_crop_that_cuts_foreground_is_a_warning_with_the_share_of_image_and_mask(tmp_path: Path) -> None:
+    of_image, of_mask = cropped(tmp_path, (24, 24, 6))
+    ball = nib.load(tmp_path / "mask.nii.gz").get_fdata()
+    share = round(100 * (1 - ball[:, :, 9:15].sum() / ball.sum()))
+    assert f"the crop to 24 x 24 x 6 cuts away {share}% of what is brighter" in of_image
+    assert f"{share}% of what is labelled; 6 of the 6 cases looked at" in of_mask
+    assert "data.fit=resize" in of_image
+
+
+def test_a_crop_that_keeps_all_and_a_resize_are_no_warning(tmp_path: Path) -> None:
+    assert cropped(tmp_path, (14, 14, 14)) == []
+    assert cropped(tmp_path, (40, 40, 40)) == []
+    assert cropped(tmp_path, (8, 8, 8), fit="resize") == []
+    assert len(cropped(tmp_path, (14, 14, 14), shift=5)) == 2

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -186,7 +189,40 @@ def test_other_settings_prepare_again(
     code, printed = mdx("data", "prepare", path, "--out", tmp_path / "out", "--steps", "intensity", "--spacing", "8")
     assert code == 0
     assert "prepared before" not in printed
+    again = next(line for line in printed.splitlines() if line.startswith("prepared again: a: "))
+    assert "spacing_mm was None and is 8.0" in again
+    assert "the image" not in again
     assert record_of(tmp_path / "out", "a")["output"]["spacing_mm"] == [8, 8, 8]
+
+
+def test_equal_content_with_new_time_stamps_or_at_another_place_is_not_prepared_again(
+    small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    scan = Path(shutil.copy(small_scan, tmp_path / "scan.nii.gz"))
+    assert mdx("data", "prepare", table([{"image": scan, "subject": "a", "site": "A"}]), "--out", tmp_path / "out",
+               *SIMPLE)[0] == 0  # fmt: skip
+    os.utime(scan, ns=(1, 1))
+    moved = Path(shutil.copy(scan, tmp_path / "moved.nii.gz"))
+    for path in (scan, moved):
+        rows = [{"image": path, "subject": "a", "site": "A"}]
+        code, printed = mdx("data", "prepare", table(rows), "--out", tmp_path / "out", *SIMPLE)
+        assert code == 0
+        assert "1 case(s) were prepared before" in printed
+        assert "again" not in printed
+
+
+def test_a_scan_that_was_changed_is_prepared_again_and_named(
+    small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    scans = [Path(shutil.copy(small_scan, tmp_path / f"{name}.nii.gz")) for name in "ab"]
+    path = table([{"image": scan, "subject": name, "site": "A"} for scan, name in zip(scans, "ab", strict=True)])
+    assert mdx("data", "prepare", path, "--out", tmp_path / "out", *SIMPLE)[0] == 0
+    image: Any = nib.load(scans[1])
+    nib.save(nib.Nifti1Image(image.get_fdata().astype(np.float32)[::-1], image.affine), scans[1])
+    code, printed = mdx("data", "prepare", path, "--out", tmp_path / "out", *SIMPLE)
+    assert code == 0
+    assert "1 case(s) were prepared before" in printed
+    assert "prepared again: b: the image is another one" in printed
 
 
 def test_two_processes_give_what_one_gives(

@@ -102,5 +102,21 @@ def test_a_damaged_run_is_listed_with_the_file_that_is_damaged_and_the_others_wi
         assert code != 1, printed
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("notes.json", b'[["a list"]]'), ("notes.json", b"[null]"), ("summary.json", b"[1]"),
+     ("checkpoints/STAGE", b"\0" * 64), ("checkpoints/STAGE", b"\x02\0\0\0\0\0\0\0{}")],
+)  # fmt: skip
+def test_a_page_names_the_damaged_file_that_it_needs(mdx: Mdx, folder: Path, name: str, content: bytes) -> None:
+    (run,) = folder.iterdir()
+    stages = {p.name for p in (run / "checkpoints").iterdir()} - {"last.safetensors", "final.safetensors"}
+    path = run / name.replace("STAGE", min(stages))
+    path.write_bytes(content)
+    code, printed = mdx("report", run)
+    assert code == 4, printed
+    assert path.name in printed
+    assert "damaged" in printed
+
+
 def test_no_folder_is_a_usage_error(mdx: Mdx, tmp_path: Path) -> None:
     assert mdx("runs", tmp_path / "none")[0] == 2

@@ -44,6 +44,12 @@ def prepare_command(
     prepared = prepare_cohort(cases, folder, config, out, jobs, _say)
     if prepared.kept:
         typer.echo(f"{prepared.kept} case(s) were prepared before")
+    reasons: dict[str, list[str]] = {}
+    for name, reason in prepared.again.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        typer.echo(f"prepared again: {', '.join(names[:3])}{more}: {reason}")
     for name, error in prepared.failed.items():
         typer.echo(f"failed: {name}: {error.where}: {error.what}" if error.where else f"failed: {name}: {error.what}")
         typer.echo(f"  -> {error.remedy}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.data.config import DataConfig
+from mdx.data.cropping import crop_warnings
 from mdx.data.facts import FileFacts, read_facts
 from mdx.data.geometry import mismatch
 from mdx.data.mask_values import mask_errors, mask_warnings
@@ -74,6 +75,7 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
         report.warnings.extend([] if found else mask_warnings(read, config))
     report.errors.extend(_absent_classes(data, masks.values(), config))
     report.warnings.extend(_odd_values(data.cases, good))
+    report.warnings.extend(crop_warnings(data, config))
     report.notes.extend(_unlabelled(data))
     report.warnings.extend(_labels_that_look_odd(data))
     _same_content(data.cases, good, report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from mdx import __version__
 from mdx.data.config import DataConfig
-from mdx.data.facts import cores, file_key
+from mdx.data.facts import cores
 from mdx.data.images import suffix_of
 from mdx.data.layouts import layouts
 from mdx.data.open import open_dataset, read_folder
@@ -26,10 +25,10 @@ from mdx.files import cannot_write, write_json
 from mdx.interfaces.dataset import Case
 from mdx.preparing.case import CaseFiles, prepare_case
 from mdx.preparing.config import PrepareConfig
+from mdx.preparing.origin import Origin
 from mdx.preparing.template import ICBM152, load_template
 from mdx.report.preparation import write_preparation_page
 
-VERSION = 2
 FOLDERS = ("images", "masks", "brain", "transforms", "qc", "records")
 Say = Callable[[str, dict[str, Any] | DataError, int], None]
 
@@ -57,11 +56,19 @@ def open_cases(uri: str, config: DataConfig) -> tuple[list[Case], Path]:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of a table: records by case, the reason of each that failed, and how many were there already."""
+    """What came of a table.
+
+    Attributes:
+        records: by case.
+        failed: the reason of each case that failed.
+        kept: how many were there already.
+        again: why each of those that had been prepared was not kept.
+    """
 
     records: Mapping[str, dict[str, Any]]
     failed: Mapping[str, DataError]
     kept: int
+    again: Mapping[str, str]
 
 
 def prepare_cohort(
@@ -69,8 +76,9 @@ def prepare_cohort(
 ) -> Prepared:
     """Prepare every case and write images, table.csv, prepared.json and qc.html under ``out``.
 
-    A case whose files and settings are as when it was prepared is kept, so a command that was stopped goes on when
-    it is given again. ``say`` is told of each case as it ends: its name, its record or error, and how many are left.
+    A case whose files hold what they held, and whose settings are as they were, is kept, so a command that was stopped
+    goes on when it is given again. ``say`` is told of each case as it ends: its name, its record or error, and how many
+    are left.
 
     Args:
         folder: where relative paths in columns other than the images start.
@@ -90,16 +98,17 @@ def prepare_cohort(
             raise cannot_write(out / name, error) from error
     records: dict[str, dict[str, Any]] = {}
     failed: dict[str, DataError] = {}
-    waiting = []
+    waiting, again = [], {}
     for one in files:
         try:
-            key = _key(one, config)
+            origin = Origin.of(one, config)
         except DataError as error:
             failed[one.id] = error
             continue
-        known = _recall(one.id, key, out)
+        known, reason = _recall(one.id, origin, out)
         if known is None:
-            waiting.append((one, key))
+            waiting.append((one, origin))
+            again |= {one.id: reason} if reason else {}
         else:
             records[one.id] = known
     kept = len(records)
@@ -113,7 +122,7 @@ def prepare_cohort(
                 say(name, result, len(waiting) - n)
     finally:
         _write_results(cases, records, failed, config, out)
-    return Prepared(records, failed, kept)
+    return Prepared(records, failed, kept, again)
 
 
 def _files_of(case: Case, folder: Path, config: PrepareConfig, cases: Sequence[Case]) -> CaseFiles:
@@ -145,31 +154,22 @@ def _refuse_own_sources(files: Sequence[CaseFiles], out: Path) -> None:
                 raise UsageError(f"the scan {path.name} lies in the folder of the results", "give another --out", out)
 
 
-def _key(files: CaseFiles, config: PrepareConfig) -> str:
-    """A hash of a case's files as they are now and of all that decides what becomes of them."""
-    if config.mask_column is not None and files.brain is None:
-        raise DataError(f"has no brain mask in the column '{config.mask_column}'", "fill the cell", files.id)
-    named = {**files.images, **{f"mask {k}": v for k, v in files.labels.items()}}
-    if files.brain is not None:
-        named["brain"] = files.brain
-    template = file_key(config.template) if config.template else ICBM152
-    text = json.dumps([VERSION, {k: file_key(p) for k, p in named.items()}, template, asdict(config)], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _recall(name: str, key: str, out: Path) -> dict[str, Any] | None:
-    """The record of a case that was prepared from the same files in the same way, and whose results are all there."""
+def _recall(name: str, origin: Origin, out: Path) -> tuple[dict[str, Any] | None, str]:
+    """The record of a case that was prepared from equal files in the same way, or why it must be prepared again."""
     try:
         record = json.loads((out / "records" / f"{name}.json").read_text(encoding="utf-8"))
-        if record["key"] != key:
-            return None
+        changed = origin.changed_since(record["origin"])
         written = [path for kind in record["files"].values() for path in kind.values()]
+    except FileNotFoundError:
+        return None, ""
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None  # not there, or damaged: prepared again
-    return record if all((out / path).is_file() for path in [*written, f"qc/{name}.jpg"]) else None
+        return None, "its record is damaged"
+    if not all((out / path).is_file() for path in [*written, f"qc/{name}.jpg"]):
+        changed.append("a result is missing")
+    return (None, ", ".join(changed)) if changed else (record, "")
 
 
-Waiting = Sequence[tuple[CaseFiles, str]]
+Waiting = Sequence[tuple[CaseFiles, Origin]]
 
 
 def _carry_out(
@@ -177,12 +177,12 @@ def _carry_out(
 ) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
     threads = max(1, cores() // max(1, jobs))
     if jobs <= 1:
-        for one, key in waiting:
-            yield one.id, prepare_and_record(one, key, config, out, threads)
+        for one, origin in waiting:
+            yield one.id, prepare_and_record(one, origin, config, out, threads)
         return
     pool = ProcessPoolExecutor(min(jobs, len(waiting) or 1), mp_context=get_context("spawn"))
     try:
-        names = {pool.submit(prepare_and_record, one, key, config, out, threads): one.id for one, key in waiting}
+        names = {pool.submit(prepare_and_record, one, o, config, out, threads): one.id for one, o in waiting}
         for done in as_completed(names):
             yield names[done], done.result()
     except BrokenProcessPool as error:
@@ -195,14 +195,15 @@ def _carry_out(
 
 
 def prepare_and_record(
-    files: CaseFiles, key: str, config: PrepareConfig, out: Path, threads: int
+    files: CaseFiles, origin: Origin, config: PrepareConfig, out: Path, threads: int
 ) -> dict[str, Any] | DataError:
     """Prepare a case and keep its record; a DataError is returned, so that the others go on."""
     import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     try:
-        record = {"key": key, **prepare_case(files, config, out)}
+        made_from = origin.record()  # before they are read: what is changed meanwhile is seen the next time
+        record = {"origin": made_from, **prepare_case(files, config, out)}
     except DataError as error:
         return error
     except RuntimeError as error:  # of SimpleITK: its last line says what
@@ -227,7 +228,8 @@ def _write_results(
         "template": (config.template.name if config.template else f"{ICBM152} (of nilearn {version('nilearn')})")
         if config.needs_template else None,
         "settings": {**asdict(config), "template": config.template and config.template.name},
-        "cases": {case.id: records[case.id] for case in cases if case.id in records},
+        "cases": {case.id: {k: v for k, v in records[case.id].items() if k != "origin"}
+                  for case in cases if case.id in records},
         "failed": {case.id: {"what": failed[case.id].what, "remedy": failed[case.id].remedy}
                    for case in cases if case.id in failed},
         "waiting": [case.id for case in cases if case.id not in records and case.id not in failed],

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mdx.errors import DataError
 from mdx.evaluation.statistics import goodness
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
@@ -27,7 +28,7 @@ from mdx.report.text import (
     site_roles,
 )
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
-from mdx.runs.directory import read_json, read_scores, read_splits
+from mdx.runs.directory import AGAIN, read_json, read_scores, read_splits
 from mdx.runs.journal import Journal, rows_of
 
 PROBE = ("_probe_accuracy", "_probe_chance")
@@ -149,18 +150,29 @@ def _notes(methods: list[Method]) -> list[str]:
     return list(dict.fromkeys(note for m in methods for note in _optional(m.directory / "notes.json") or []))
 
 
-def _chosen(methods: list[Method]) -> list[str]:
-    """How the weights of each stage were chosen, as its checkpoint records it; equal sentences once."""
+def _watched(checkpoint: Path) -> dict[str, Any]:
+    """What chose the weights of a stage. Raises DataError for a damaged file."""
     from safetensors import safe_open
 
+    try:
+        with safe_open(
+            checkpoint, framework="numpy"
+        ) as file:  # the header alone: no weight is read, nor torch imported
+            watch = json.loads(file.metadata()["tree"])["monitor"]
+        return {key: watch[key] for key in ("best_epoch", "name", "mode", "best")}
+    except Exception as error:  # of safetensors, of JSON, of a header that is none
+        raise DataError(f"the checkpoint is damaged ({type(error).__name__}: {error})", AGAIN, checkpoint) from error
+
+
+def _chosen(methods: list[Method]) -> list[str]:
+    """How the weights of each stage were chosen, as its checkpoint records it; equal sentences once."""
     made: dict[str, None] = {}
     for method in methods:
         for path in sorted((method.directory / "checkpoints").glob("*.safetensors")):
             stage = path.stem
             if stage in ("last", "best", "final"):
                 continue
-            with safe_open(path, framework="numpy") as file:  # the header alone: no weight is read, nor torch imported
-                watch = json.loads(file.metadata()["tree"])["monitor"]
+            watch = _watched(path)
             made[
                 f"Stage {stage}: the weights of its last epoch; no score chose them." if watch["best_epoch"] is None
                 else f"Stage {stage}: the weights of epoch {watch['best_epoch'] + 1}, where {watch['name']} was "

@@ -107,6 +107,8 @@ KINDS: dict[str, type] = {
     "notes.json": list, "seen.json": dict, "evaluation.json": dict, "fingerprint.json": dict,
 }  # fmt: skip
 """What each JSON file holds."""
+ROWS: dict[str, type] = {"summary.json": dict, "notes.json": str}
+"""What those that hold a list list."""
 ENTRIES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "provenance.json": {
         "plugin": str, "variant": str, "baselines": list, "target_labels": str, "seed": int, "data": str,
@@ -150,8 +152,10 @@ def read_json(path: Path) -> Any:
     objects = found if isinstance(found, list) else [found]
     if not isinstance(found, KINDS.get(path.name, object)):
         raise DataError(f"is damaged: it holds {found!r:.60}", AGAIN, path)
-    if path.name == "summary.json" and not all(isinstance(row, dict) for row in objects):
-        raise DataError("is damaged: a row is no object", AGAIN, path)
+    row_kind = ROWS.get(path.name, object)
+    for row in found if isinstance(found, list) else []:
+        if not isinstance(row, row_kind):
+            raise DataError(f"is damaged: it lists {row!r:.60}", AGAIN, path)
     for key, kind in ENTRIES.get(path.name, {}).items():
         for each in objects:
             if isinstance(each, dict) and key in each and not isinstance(each[key], kind):
