@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from moved_runs import applied_after_moving
 from PIL import Image
 from small_cohort import write_scan
 
@@ -58,6 +60,12 @@ def test_a_run_scores_target_and_source_beside_its_baselines(dims: int, tmp_path
         found = {(row["metric"], row["group"]): row["mean"] for row in rows}
         assert {(m, "role=target") for m in ("accuracy", "kappa", "auroc")} <= set(found)
         assert 0 <= found["site_probe_accuracy", "all"] <= 1
+    for variant in (None, "vanilla"):  # moved, and the images it was made from are gone: bit for bit the same
+        (tmp_path / str(variant)).mkdir()
+        columns = ["predicted", "p_ill", "p_well"]
+        made, own = applied_after_moving(mdx, run, table, tmp_path / str(variant), variant, columns)
+        assert own["p_ill"].nunique() == len(own)
+        pd.testing.assert_frame_equal(made, own, check_exact=True)
     code, printed = mdx("apply", run, next((tmp_path / "images").iterdir()), "--out", tmp_path / "out")
     assert code == 0, printed
     header = (tmp_path / "out" / "predictions.csv").read_text().splitlines()[0].split(",")
