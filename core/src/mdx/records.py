@@ -20,6 +20,14 @@ from mdx.runs.seen import record_seen
 from mdx.spreadsheets import csv_text
 
 
+def recorded_command(directory: Path) -> list[str]:
+    """The command that began a run, whose baselines have it too; nothing if its file is gone or damaged."""
+    try:
+        return shlex.split((directory / "command.txt").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+
+
 def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: Sequence[str]) -> None:
     """Write config.yaml, command.txt, data.csv, splits.csv, confounding.json and, last, provenance.json.
 

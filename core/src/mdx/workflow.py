@@ -18,7 +18,7 @@ from mdx.interfaces.dataset import Dataset
 from mdx.planning import Plan, make_plan, recorded_plan
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.manager import HookCaller, installed_hooks
-from mdx.records import record
+from mdx.records import record, recorded_command
 from mdx.report.run import write_report
 from mdx.runs import directory as folders
 from mdx.runs import processes
@@ -116,7 +116,7 @@ def resume(path: str | Path) -> Result:
             directory,
         )
     own = (kept(directory) or own_network(plan, data)) if plan.init_from else None
-    return _carry_out(plan, data, directory, sys.argv, own)
+    return _carry_out(plan, data, directory, recorded_command(directory) or sys.argv, own)
 
 
 def _carry_out(
