@@ -23,6 +23,7 @@ from mdx.errors import MdxError
 from mdx.preparing import case
 from mdx.preparing.cohort import FOLDERS, prepare_and_record
 from mdx.preparing.config import PrepareConfig
+from mdx.preparing.origin import Origin
 from mdx.preparing.template import packaged_maps
 
 TARGET_S = 60.0
@@ -82,7 +83,8 @@ def measure(scan: Path, out: Path, threads: int) -> tuple[dict[str, float], dict
     case.Work.timed = watched
     for name in FOLDERS:
         (out / name).mkdir(parents=True, exist_ok=True)
-    record = prepare_and_record(case.CaseFiles("head", {"image": scan}), "", PrepareConfig(), out, threads)
+    files, config = case.CaseFiles("head", {"image": scan}), PrepareConfig()
+    record = prepare_and_record(files, Origin.of(files, config), config, out, threads)
     return ({}, peaks, record) if isinstance(record, MdxError) else (record["seconds"], peaks, record)
 
 

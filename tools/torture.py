@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the damages")
     options = parser.parse_args()
     if options.what == "damage":
+        os.environ["OMP_NUM_THREADS"] = "1"  # threads of a process that forks are not those of its children
         from damaged_inputs import damaged
 
         sys.exit(bool(damaged(options.count, options.seed)))
