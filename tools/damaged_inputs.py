@@ -57,7 +57,7 @@ def damaged(count: int, seed: int) -> int:
         makers: list[Callable[[int], Trial]] = [
             lambda i: damaged_file(place / f"file{i}", table, run, rng),
             lambda i: damaged_run(place / f"run{i}", run, table, rng),
-            lambda i: damaged_manifest(place / f"site{i}", rng),
+            lambda i: damaged_manifest(place / f"site{i}", table, rng),
         ]
         ends: Counter[str] = Counter()
         faults = 0
@@ -174,7 +174,8 @@ def damaged_file(folder: Path, table: Path, run: Path, rng: np.random.Generator)
         words = ["data", "check", str(folder / "other.csv")]
     content, damage = mutated(victim.read_bytes(), rng)
     victim.write_bytes(content)
-    return Trial("file", words, f"{victim.name}, {damage}", (victim.name, "B1", "cohort.csv", "other.csv"))
+    rows = [f"{site}{i}" for site in "AB" for i in range(6)] if suffix == ".csv" else ["B1"]
+    return Trial("file", words, f"{victim.name}, {damage}", (victim.name, "cohort.csv", "other.csv", *rows))
 
 
 def write_picture(path: Path) -> None:
@@ -235,7 +236,7 @@ def slots(tree: Any) -> Iterator[tuple[Any, Any]]:
         yield from slots(value)
 
 
-def damaged_manifest(folder: Path, rng: np.random.Generator) -> Trial:
+def damaged_manifest(folder: Path, table: Path, rng: np.random.Generator) -> Trial:
     """A plugin whose manifest is that of fda, with one line or a few bytes changed, beside those that are whole."""
     from odd_plugins import install
 
@@ -253,6 +254,7 @@ def damaged_manifest(folder: Path, rng: np.random.Generator) -> Trial:
         manifest, damage = mutated(text.encode(), rng)
     folder.mkdir()
     install(folder, "odd", manifest)
-    words = [["list"], ["list", "--json"], ["show", "odd"], ["show", "fda"], ["run", "odd", "--dry-run"],
+    planned = ["run", "odd", "--dry-run", "--data", f"csv:{table}"]  # the demo's own data would be simulated first
+    words = [["list"], ["list", "--json"], ["show", "odd"], ["show", "fda"], planned,
              ["reproduce", "odd", "table1", "--dry-run"]][rng.integers(6)]  # fmt: skip
     return Trial("manifest", words, damage, ("odd",), folder)

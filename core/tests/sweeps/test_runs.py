@@ -105,6 +105,9 @@ def test_a_damaged_run_is_listed_with_the_file_that_is_damaged_and_the_others_wi
 @pytest.mark.parametrize(
     ("name", "content"),
     [("notes.json", b'[["a list"]]'), ("notes.json", b"[null]"), ("summary.json", b"[1]"),
+     ("summary.json", b'[{"metric": "score", "group": "all", "mean": 1, "high": {}}]'),
+     ("config.yaml", b"a:\n  b: 1\n c: 2"), ("config.yaml", b"method: {beta: 1}"), ("config.yaml", b"[1]"),
+     ("config.yaml", b""), ("command.txt", b"mdx run 'fda"), ("command.txt", b"\xff"),
      ("checkpoints/STAGE", b"\0" * 64), ("checkpoints/STAGE", b"\x02\0\0\0\0\0\0\0{}")],
 )  # fmt: skip
 def test_a_page_names_the_damaged_file_that_it_needs(mdx: Mdx, folder: Path, name: str, content: bytes) -> None:

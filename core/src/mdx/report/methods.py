@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import RefusedError, UsageError, nearest
-from mdx.runs.directory import is_done, read_json, read_splits
+from mdx.runs.directory import is_done, read_json, read_settings, read_splits
 
 SHOWN = 4
 NOT_OF_A_METHOD = ("run", "data.cache", "data.split_seed")
@@ -126,10 +126,8 @@ def _state(run: Path) -> str:
 
 
 def _read(directory: Path) -> Scored:
-    import yaml
-
     facts = read_json(directory / "provenance.json")
-    spaces = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    spaces = read_settings(directory)
     settings = {f"{space}.{key}": entry["value"] for space, values in spaces.items() for key, entry in values.items()}
     begun = facts.get("init_from")
     settings["init_from"] = f"{begun['name']} ({begun['digest'][:8]})" if begun else None

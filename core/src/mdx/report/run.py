@@ -28,7 +28,7 @@ from mdx.report.text import (
     site_roles,
 )
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
-from mdx.runs.directory import AGAIN, read_json, read_scores, read_splits
+from mdx.runs.directory import AGAIN, read_json, read_scores, read_settings, read_splits
 from mdx.runs.journal import Journal, rows_of
 
 PROBE = ("_probe_accuracy", "_probe_chance")
@@ -183,9 +183,7 @@ def _chosen(methods: list[Method]) -> list[str]:
 
 def _settings(directory: Path) -> list[tuple[str, str, str]]:
     """The settings that are not defaults: key, value, where it came from."""
-    import yaml
-
-    spaces = yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))
+    spaces = read_settings(directory)
     return [
         (f"{space}.{key}", without_folders(_value(entry["value"])), entry["from"])
         for space, values in spaces.items()
@@ -199,8 +197,14 @@ def _value(value: Any) -> str:
 
 
 def _command(directory: Path) -> str:
-    text = (directory / "command.txt").read_text(encoding="utf-8").strip()
-    return shlex.join(without_folders(word) for word in shlex.split(text))
+    path = directory / "command.txt"
+    try:
+        words = shlex.split(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", AGAIN, path) from error
+    except ValueError as error:  # no UTF-8, a quotation without end
+        raise DataError(f"is damaged ({error})", AGAIN, path) from error
+    return shlex.join(without_folders(word) for word in words)
 
 
 def _sections(directory: Path) -> list[tuple[str, Any]]:

@@ -115,10 +115,14 @@ ENTRIES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "cohorts": dict, "task": dict, "layers": list, "notes": list, "versions": dict, "identity": str, "paper": dict,
         "roles": dict,
     },
+    "summary.json": {
+        **dict.fromkeys(("metric", "better", "group"), str),
+        **dict.fromkeys(("n_cases", "n_subjects", "n_undefined"), int),
+        **dict.fromkeys(("mean", "std", "median", "low", "high"), (int, float, type(None))),
+    },
     "sweep.json": {"jobs": list},
     "seen.json": {"digests": list, "subjects": list},
     "status.json": {"state": str},
-    "summary.json": {"metric": str, "group": str, "mean": (int, float, type(None))},
 }  # fmt: skip
 """What these keys of an object, or of each object of a list, hold."""
 
@@ -160,6 +164,24 @@ def read_json(path: Path) -> Any:
         for each in objects:
             if isinstance(each, dict) and key in each and not isinstance(each[key], kind):
                 raise DataError(f"is damaged: '{key}' is {each[key]!r:.60}", AGAIN, path)
+    return found
+
+
+def read_settings(directory: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """config.yaml of a run, namespace -> key -> ``value`` and ``from``. Raises DataError if it is gone or damaged."""
+    import yaml
+
+    path = directory / "config.yaml"
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", AGAIN, path) from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise DataError(f"is damaged ({str(error).splitlines()[0]})", AGAIN, path) from error
+    spaces = list(found.values()) if isinstance(found, dict) else [None]
+    entries = [e for space in spaces for e in (space.values() if isinstance(space, dict) else [None])]
+    if not all(isinstance(entry, dict) and {"value", "from"} <= set(entry) for entry in entries):
+        raise DataError("is damaged: it does not hold settings with their values and origins", AGAIN, path)
     return found
 
 
