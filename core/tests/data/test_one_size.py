@@ -128,3 +128,39 @@ def test_a_crop_that_keeps_all_and_a_resize_are_no_warning(tmp_path: Path) -> No
     assert cropped(tmp_path, (40, 40, 40)) == []
     assert cropped(tmp_path, (8, 8, 8), fit="resize") == []
     assert len(cropped(tmp_path, (14, 14, 14), shift=5)) == 2
+
+
+def test_every_fourth_slice_of_a_resized_volume_is_kept_at_its_place_and_z_scored(scan: Path) -> None:
+    """The input of Dinsdale et al. 2021: resized, every 4th slice, then mean 0 and SD 1."""
+    whole, before = bring_to_size(*read_image(scan), (16, 16, 20), "resize")
+    config = DataConfig.model_validate(
+        {"size": (16, 16, 20), "fit": "resize", "every_slice": 4, "intensity": "zscore", "cache": False}
+    )
+    sample = load_file({"image": scan}, config, Task("regression", (), ("image",), 3, (), label="age"))
+    expected = whole[..., ::4]
+    assert sample.image.shape == (1, 16, 16, 5)
+    np.testing.assert_allclose(sample.image.numpy(), (expected - expected.mean()) / expected.std(), atol=2e-3)
+    assert abs(float(sample.image.mean())) < 1e-5
+    assert float(sample.image.std(correction=0)) == pytest.approx(1, abs=1e-4)
+    for k in range(5):
+        np.testing.assert_allclose(sample.geometry.affine @ [3, 4, k, 1], before.affine @ [3, 4, 4 * k, 1])
+
+
+def test_a_prediction_on_every_second_slice_returns_to_the_files_own_grid(scan: Path) -> None:
+    config = DataConfig.model_validate({"size": (21, 18, 12), "fit": "resize", "every_slice": 2, "cache": False})
+    task = Task("segmentation", ("ball",), ("image",), 3, (), label_values=((1,),))
+    sample = load_file({"image": scan}, config, task)
+    inside = (sample.image.numpy() > 0.5).astype(np.float32)
+    back, _ = undo_resampling(inside, sample.geometry)
+    assert back.shape[1:] == (21, 18, 11)
+    image, _ = read_image(scan)
+    low, high = np.percentile(image, [1, 99])
+    truth = (image - low) / (high - low) > 0.5
+    assert 2 * (truth & (back > 0.5)).sum() / (truth.sum() + (back > 0.5).sum()) > 0.85
+
+
+def test_plain_images_have_no_slices_to_keep_some_of(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / "a.png")
+    config = DataConfig.model_validate({"every_slice": 2, "cache": False})
+    with pytest.raises(DataError, match=r"unset data\.every_slice"):
+        load_file({"image": tmp_path / "a.png"}, config, Task("regression", (), ("image",), 2, (), label="age"))

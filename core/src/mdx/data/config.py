@@ -37,7 +37,8 @@ class DataConfig(Settings):
     )
     intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(
         default="percentiles",
-        description="scaling of each image and channel, colours together; percentiles: clip, then 0 to 1",
+        description="scaling of each image and channel, colours together; percentiles: clip, then 0 to 1; zscore: "
+        "mean 0 and SD 1, of what is left after a resize and data.every_slice",
     )
     lower: float = Field(default=1.0, ge=0, le=100, description="lower percentile of the intensities")
     upper: float = Field(default=99.0, ge=0, le=100, description="upper percentile of the intensities")
@@ -50,6 +51,9 @@ class DataConfig(Settings):
     fit: Literal["crop", "resize"] = Field(
         default="crop",
         description="how data.size is reached: crop or pad around the centre, or resize with smoothing",
+    )
+    every_slice: int = Field(
+        default=1, ge=1, description="keep every n-th slice of a volume along its last axis, after data.size"
     )
     val_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that validate")
     test_fraction: float = Field(default=0.2, ge=0, lt=1, description="share of each site's subjects that are tested")

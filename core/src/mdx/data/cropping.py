@@ -27,7 +27,7 @@ def crop_warnings(data: Dataset, config: DataConfig) -> Iterator[Problem]:
     """
     if config.size is None or config.fit != "crop":
         return
-    whole = TableLoader(config.model_copy(update={"size": None, "cache": False}), data.task)
+    whole = TableLoader(config.model_copy(update={"size": None, "every_slice": 1, "cache": False}), data.task)
     cases = _in_turn(data.cases)[:LOOKED_AT]
     image: dict[str, float] = {}
     mask: dict[str, float] = {}

@@ -163,6 +163,19 @@ def bring_to_size(
     return result.numpy(), replace(geometry, affine=result.affine.numpy().astype(float), shape=size)
 
 
+def keep_every_slice(values: np.ndarray, geometry: Geometry, step: int) -> tuple[np.ndarray, Geometry]:
+    """Slices 0, ``step``, 2 ``step`` ... of (C, X, Y, Z) along the last axis; the affine says where they lie.
+
+    Raises DataError for a plain image.
+    """
+    if values.ndim != 4:
+        raise DataError("a plain image has no slices to keep some of", "unset data.every_slice")
+    kept = np.ascontiguousarray(values[..., ::step])
+    affine = geometry.affine.copy()
+    affine[:3, 2] *= step
+    return kept, replace(geometry, affine=affine, shape=kept.shape[1:])
+
+
 def resample_onto(
     values: np.ndarray,
     affine: np.ndarray,

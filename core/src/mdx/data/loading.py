@@ -20,6 +20,7 @@ from mdx.data.formats import TIFFS, suffix_of
 from mdx.data.geometry import (
     bring_to_size,
     compare_grids,
+    keep_every_slice,
     mismatch,
     ras_grid,
     resample_onto,
@@ -34,7 +35,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 4  # raise it when the same file and settings give another sample
+VERSION = 5  # raise it when the same file and settings give another sample
 
 
 class TableLoader:
@@ -67,7 +68,7 @@ class TableLoader:
         if not self.config.cache:
             return prepare_image(paths, self.config)
         c = self.config
-        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm, c.size, c.fit)
+        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm, c.size, c.fit, c.every_slice)
         name = file_key(paths[0], *settings, *(file_key(path) for path in paths[1:]))
         folder = cache_dir("samples")
         array, facts = folder / f"{name}.npy", folder / f"{name}.json"
@@ -143,12 +144,23 @@ def prepare_image(paths: Sequence[Path], config: DataConfig) -> tuple[np.ndarray
     values = np.concatenate([part for part, _ in parts])
     if config.spacing_mm is not None:
         values, geometry = resample_to_spacing(values, geometry, config.spacing_mm)
-    of_files = np.split(values, np.cumsum([len(part) for part, _ in parts])[:-1])
-    scaled = [scale_intensity(of, config, colour) for of, (_, colour) in zip(of_files, parts, strict=True)]
-    values = np.concatenate(scaled)
+    values = _scaled(values, parts, config)
     if config.size is not None:
         values, geometry = bring_to_size(values, geometry, config.size, config.fit)
+    if config.every_slice > 1:
+        values, geometry = keep_every_slice(values, geometry, config.every_slice)
+    if config.intensity == "zscore" and (
+        config.every_slice > 1 or (config.size is not None and config.fit == "resize")
+    ):
+        values = _scaled(values, parts, config)  # smoothing and fewer slices have changed mean and SD
     return slices_together(values), geometry
+
+
+def _scaled(values: np.ndarray, parts: Sequence[tuple[np.ndarray, bool]], config: DataConfig) -> np.ndarray:
+    """The channels of each file scaled as ``config.intensity`` says."""
+    of_files = np.split(values, np.cumsum([len(part) for part, _ in parts])[:-1])
+    scaled = [scale_intensity(of, config, colour) for of, (_, colour) in zip(of_files, parts, strict=True)]
+    return np.concatenate(scaled)
 
 
 def load_file(paths: Mapping[str, Path], config: DataConfig, task: Task) -> Sample:

@@ -28,7 +28,8 @@ class AllDomains:
         batch_size: of the loader.
         batches: of a pass; by default as many as show every case of the largest domain.
         epoch: ``largest``: see above. ``smallest``: numbers are drawn one domain after the other, which favours the
-            first, and a pass is as long as the smallest domain lasts, as in the authors' code.
+            first, and a pass ends with the smallest domain's loader of ``batch_size`` cases, of which a batch uses
+            some, as in the authors' code.
 
     Raises DataError if a batch cannot hold every domain, or if a domain has no case.
     Source: Dinsdale et al. 2020, Sect. 3 (oversampling).
@@ -49,10 +50,11 @@ class AllDomains:
     def compositions(self, data: Dataset, rng: np.random.Generator) -> np.ndarray:
         """(batches, domains) cases of each domain in each batch of a pass."""
         sizes = [len(group) for group in present(self.domains, data)]
-        wanted = max(sizes) if self.epoch == "largest" else min(sizes)
-        batches = self.batches or math.ceil(wanted * len(sizes) / self.batch_size)
         if self.epoch == "smallest":
+            batches = self.batches or math.ceil(min(sizes) / self.batch_size)
             return np.stack([_one_after_the_other(rng, self.batch_size, len(sizes)) for _ in range(batches)])
+        wanted = max(sizes)
+        batches = self.batches or math.ceil(wanted * len(sizes) / self.batch_size)
         while True:
             drawn = np.stack([_uniform(rng, self.batch_size, len(sizes)) for _ in range(batches)])
             # a pass that is long enough on average is drawn again until it does show every case
