@@ -48,8 +48,10 @@ def stop_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return arm
 
 
-MOMENTS = ["splits.csv", "provenance.json", "last.safetensors", "final.safetensors", "notes.json", "scores.csv",
-           "summary.json", "report.html", "done"]  # fmt: skip
+MOMENTS = [
+    "splits.csv", "provenance.json", "last.safetensors", "source.safetensors", "final.safetensors", "notes.json",
+    "scores.csv", "summary.json", "report.html", "done",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MOMENTS)
@@ -72,6 +74,11 @@ def test_a_stop_at_any_write_ends_with_75_and_the_run_goes_on_to_the_same_end(
     for folder, other in ((run, whole), (run / "baselines/no_da", whole / "baselines/no_da")):
         assert (folder / "scores.csv").read_text() == (other / "scores.csv").read_text()
         assert not [p for p in folder.rglob(".*-*") if p.is_file()]
+        spent, wanted = (json.loads((f / "timings.json").read_text()) for f in (folder, other))
+        assert spent.keys() == wanted.keys()
+        assert spent["stages"].keys() == wanted["stages"].keys()
+        assert (folder / "command.txt").read_text() == (run / "command.txt").read_text()
+        assert "mdx resume" not in (folder / "command.txt").read_text()
     epochs = [json.loads(line)["epoch"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [0, 1, 2]
     ours, theirs = (load_tree(r / "checkpoints/final.safetensors")["model"] for r in (run, whole))
@@ -89,6 +96,36 @@ def test_a_stop_before_anything_has_begun_ends_with_75_too() -> None:
     assert done.returncode == 75, done.stderr
     assert "stopped before a run had begun" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stop_that_compiled_code_makes_another_error_of_is_a_stop(
+    cohort: Path, tmp_path: Path, mdx: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mdx.workflow
+
+    def loses_the_signal(*arguments: Any, **options: Any) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            raise ValueError("could not determine the shape of object type") from None
+
+    monkeypatch.setattr(mdx.workflow, "load_run", loses_the_signal)
+    code, text = mdx(*arguments(cohort, tmp_path / "runs"))
+    assert code == 75, text
+    assert "mdx resume" in text
+
+
+def test_a_signal_after_the_end_does_not_turn_a_finished_run_into_a_killed_one() -> None:
+    """The interpreter takes its time to leave, and forgets its handlers at the start of that."""
+    code = (
+        "import atexit, os, signal, sys\n"
+        "sys.argv = ['mdx', 'run', '--help']\n"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+        "import mdx.__main__\n"
+        "mdx.__main__.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_signal_that_python_drops_in_a_destructor_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,12 @@ def main() -> None:
             raise
         sys.stderr.write("stopped before a run had begun\n  -> give the same command again\n")
         sys.exit(75)
-    sys.exit(run_cli(sys.argv[1:]))
+    code = run_cli(sys.argv[1:])
+    if sys.argv[1:2] and sys.argv[1] in RESUMABLE:
+        from mdx.stopping import ignore
+
+        ignore()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class StopSignal(BaseException):
 class _State:
     process: int = 0  # which has asked to be told; children inherit handlers, and end as they otherwise would
     asked = False
+    asked_in: int = 0
     directory: Path | None = None
 
 
@@ -71,7 +72,7 @@ def _heard(number: int, frame: FrameType | None) -> None:
     if number in NUMBERS:
         if _state.asked:
             return  # it is on its way
-        _state.asked = True
+        _state.asked, _state.asked_in = True, os.getpid()
     if _state.asked:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
@@ -84,9 +85,27 @@ def acknowledge() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def asked() -> bool:
+    """Whether this process was asked to stop: what goes wrong afterwards is the stop, in whatever it was raised."""
+    return _state.asked and _state.asked_in == os.getpid()
+
+
+def forget() -> None:
+    """The command has ended; another one of this process was not asked to stop."""
+    _state.asked = False
+
+
+def ignore() -> None:
+    """From now on a signal to stop does nothing: all is done, and the interpreter's own end takes a second or two."""
+    if _state.process == os.getpid():
+        _state.process = 0
+        for number in (*NUMBERS, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def check() -> None:
     """Raise ``StopSignal`` if this process was asked to stop."""
-    if _state.asked and _state.process == os.getpid():
+    if asked() and _state.process == os.getpid():
         raise StopSignal
 
 

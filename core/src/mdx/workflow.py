@@ -347,10 +347,12 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
     if fabric.global_rank == 0:
         folders.set_status(directory, "running")
     try:
-        with run.autocast():
-            adapter.fit(visible, model, run)
-        if fabric.global_rank == 0:
-            _write_timings(run, time.monotonic() - started, directory)
+        try:
+            with run.autocast():
+                adapter.fit(visible, model, run)
+        finally:  # a process that is stopped has spent its time too
+            if fabric.global_rank == 0:
+                _write_timings(run, time.monotonic() - started, directory)
         run.finish()
     finally:
         run.close()

@@ -81,23 +81,32 @@ def run_cli(argv: list[str]) -> int:
             return _fail(stopping.message(), 130)
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except MdxError as error:
+        if stopping.asked():
+            return _stopped()
         if os.environ.get("MDX_DEBUG"):
             raise
         return _fail(f"error: {error}", error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _fail(stopping.message(), 130)
-    except stopping.StopSignal as stopped:
-        stopping.acknowledge()
-        return _fail(stopping.message(), stopped.exit_code)
+    except stopping.StopSignal:
+        return _stopped()
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone; there is nobody to tell
         return 0
     except MemoryError as error:
         return _fail(out_of_memory(error), 6)
     except Exception as error:
+        if stopping.asked():  # compiled code that was called back has made another error of it
+            return _stopped()
         if os.environ.get("MDX_DEBUG"):
             raise
         return _unexpected(error)
+
+
+def _stopped() -> int:
+    stopping.acknowledge()
+    stopping.forget()
+    return _fail(stopping.message(), stopping.StopSignal.exit_code)
 
 
 def spread_assignments(argv: list[str]) -> list[str]:

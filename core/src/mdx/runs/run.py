@@ -275,6 +275,7 @@ class Run:
         if end is not None:
             saved.release()
             saved.restore(end)
+            self.timings.setdefault(stage, 0.0)  # of this process; what trained it has written its own
             self._after(stage)
             return
         first, finished = 0, False
