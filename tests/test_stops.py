@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from small_cohort import TINY
 
-from mdx import files, stopping
+from mdx import files, stopping, workflow
 from mdx.runs.checkpoint import load_tree
 
 Cli = Callable[..., tuple[int, str]]
@@ -101,15 +101,13 @@ def test_a_stop_before_anything_has_begun_ends_with_75_too() -> None:
 def test_a_stop_that_compiled_code_makes_another_error_of_is_a_stop(
     cohort: Path, tmp_path: Path, mdx: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mdx.workflow
-
     def loses_the_signal(*arguments: Any, **options: Any) -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except BaseException:
             raise ValueError("could not determine the shape of object type") from None
 
-    monkeypatch.setattr(mdx.workflow, "load_run", loses_the_signal)
+    monkeypatch.setattr(workflow, "load_run", loses_the_signal)
     code, text = mdx(*arguments(cohort, tmp_path / "runs"))
     assert code == 75, text
     assert "mdx resume" in text
