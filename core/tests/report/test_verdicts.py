@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -63,6 +65,21 @@ def test_p_values_are_adjusted_over_the_baselines_of_each_part() -> None:
         ("all target sites", "one"), ("all target sites", "two"), ("S", "one"),
     ]  # fmt: skip
     assert all(t["p_holm"] == pytest.approx(2 * t["p"]) for t in tests)
+
+
+def test_an_oracle_is_outside_the_family_unless_it_is_all_there_is() -> None:
+    (own, rows), (one, a), (two, b) = (method(n, e, "min") for n, e in (("o", SMALL), ("one", LARGE), ("two", LARGE)))
+    oracle = replace(two, target_labels="train")
+    tables = {"o": rows, "one": a, "two": b}
+    tests = paired_tests([own, one, oracle], tables, "error", parts_of(ROLES))
+    for test in tests:
+        if test["baseline"] == "two":
+            assert np.isnan(test["p_holm"])
+            assert test["p"] == test["p"]
+        else:
+            assert test["p_holm"] == pytest.approx(test["p"])
+    alone = paired_tests([own, oracle], tables, "error", parts_of(ROLES))
+    assert all(t["p_holm"] == pytest.approx(t["p"]) for t in alone)
 
 
 def test_without_roles_every_site_counts() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdx.evaluation.statistics import goodness, holm, paired_comparison
-from mdx.report.text import Method, Row, interval, metric_words
+from mdx.report.text import Method, Row, interval, metric_words, reading_target
 
 ENOUGH_SUBJECTS = 6
 """With fewer, a two-sided Wilcoxon test cannot give p below .05, and a bootstrap interval is too narrow."""
@@ -38,6 +38,9 @@ def paired_tests(
 ) -> list[dict[str, Any]]:
     """The method against each baseline on the same cases; p values adjusted over the baselines of a part (Holm).
 
+    What was trained on labels of the target is no competitor: it is outside the family, and has no adjusted p, unless
+    it is all that there is.
+
     Args:
         tables: the rows of scores.csv by method.
 
@@ -46,17 +49,22 @@ def paired_tests(
     """
     made: list[dict[str, Any]] = []
     own = tables[methods[0].name]
+    outside = reading_target(list(methods))
+    if outside >= {m.name for m in methods[1:]}:
+        outside = set()
     for part in parts:
-        family: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for baseline in methods[1:]:
             both = own.merge(tables[baseline.name][["case", metric]], on="case", suffixes=("", "_b"))
             both = both[both["site"].isin(part.sites)]
             if len(both):
                 scores = both[metric].tolist(), both[f"{metric}_b"].tolist()
                 found = paired_comparison(*scores, both["subject"].tolist())
-                family.append({"part": part.name, "baseline": baseline.name, **found})
+                rows.append({"part": part.name, "baseline": baseline.name, **found, "p_holm": float("nan")})
+        family = [row for row in rows if row["baseline"] not in outside]
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
-            made.append({**row, "p_holm": p})
+            row["p_holm"] = p
+        made += rows
     return made
 
 
