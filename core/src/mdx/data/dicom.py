@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mdx.data.dicom_frames import read_frames, stored_values
+from mdx.data.dicom_headers import require_sound_frames, require_sound_headers, require_whole_series
 from mdx.data.dicom_space import Slice, in_space
 from mdx.data.formats import damaged, no_such_file, reading, require_bearable, suffix_of
 from mdx.errors import DataError, nearest
@@ -201,6 +202,10 @@ def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout,
         )
     ordered = in_space(path, files)
     require_bearable(path, (len(ordered), *ordered[0].size[:2], ordered[0].channels))
+    require_sound_headers(path, [file.path for file in ordered])
+    inside = folder_and_part(path)
+    if inside is not None:
+        require_whole_series(path, inside[0], [file.path for file in ordered])
     image = _series_image(ordered, files[0].channels, path)
     values = _array(image)  # (slices, rows, columns[, channels])
     values = np.moveaxis(values, (2, 1, 0), (0, 1, 2))
@@ -220,6 +225,7 @@ def _enhanced(path: Path, file: Slice) -> tuple[np.ndarray, FileLayout, str]:
     in a way that cannot be undone here.
     """
     found = read_frames(file.path)
+    require_sound_frames(path, found.slopes, found.intercepts, found.spacing)
     frames = [
         Slice(file.path, (*file.size[:2], 1), file.channels,
               {"ImagePositionPatient": position, "ImageOrientationPatient": orientation, "frame": str(i)})
