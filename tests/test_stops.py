@@ -85,14 +85,17 @@ def test_a_stop_at_any_write_ends_with_75_and_the_run_goes_on_to_the_same_end(
     assert all((ours[k] == theirs[k]).all() for k in theirs)
 
 
+def in_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
 def test_a_stop_before_anything_has_begun_ends_with_75_too() -> None:
-    code = (
+    done = in_python(
         "import os, signal, sys; sys.argv = ['mdx', 'run', 'fda', '--dry-run']\n"
         "import mdx.stopping as s; s.listen()\n"
         "import threading; threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()\n"
         "from mdx.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 75, done.stderr
     assert "stopped before a run had begun" in done.stderr
     assert "Traceback" not in done.stderr
@@ -114,15 +117,15 @@ def test_a_stop_that_compiled_code_makes_another_error_of_is_a_stop(
 
 
 def test_a_signal_after_the_end_does_not_turn_a_finished_run_into_a_killed_one() -> None:
-    """The interpreter takes its time to leave, and forgets its handlers at the start of that."""
-    code = (
-        "import atexit, os, signal, sys\n"
-        "sys.argv = ['mdx', 'run', '--help']\n"
-        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
-        "import mdx.__main__\n"
-        "mdx.__main__.main()\n"
+    """The interpreter takes its time to leave, and forgets its handlers before the last objects are gone."""
+    done = in_python(
+        "import os, signal, sys; sys.argv = ['mdx', 'run', '--help']\n"
+        "class Late:\n"
+        "    kill, me, number = staticmethod(os.kill), os.getpid(), int(signal.SIGTERM)\n"
+        "    def __del__(self): self.kill(self.me, self.number)\n"
+        "sys.modules['late'] = Late()\n"
+        "from mdx.__main__ import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

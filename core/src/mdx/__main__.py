@@ -22,7 +22,12 @@ def main() -> None:
             raise
         sys.stderr.write("stopped before a run had begun\n  -> give the same command again\n")
         sys.exit(75)
-    code = run_cli(sys.argv[1:])
+    code = 75
+    try:
+        code = run_cli(sys.argv[1:])
+    except BaseException as error:  # a signal between the end of the command and here
+        if getattr(error, "exit_code", None) != 75:
+            raise
     if sys.argv[1:2] and sys.argv[1] in RESUMABLE:
         from mdx.stopping import ignore
 

@@ -98,6 +98,7 @@ def forget() -> None:
 def ignore() -> None:
     """From now on a signal to stop does nothing: all is done, and the interpreter's own end takes a second or two."""
     if _state.process == os.getpid():
+        acknowledge()  # the timer of one that nobody has heard would end the process
         _state.process = 0
         for number in (*NUMBERS, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)

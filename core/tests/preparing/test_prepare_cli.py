@@ -211,6 +211,19 @@ def test_equal_content_with_new_time_stamps_or_at_another_place_is_not_prepared_
         assert "again" not in printed
 
 
+def test_a_record_of_an_earlier_mdx_is_not_called_damaged(
+    small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    path = table([{"image": small_scan, "subject": "a", "site": "A"}])
+    assert mdx("data", "prepare", path, "--out", tmp_path / "out", *SIMPLE)[0] == 0
+    record = tmp_path / "out" / "records" / "a.json"
+    facts = json.loads(record.read_text())
+    record.write_text(json.dumps({"key": "0", **{k: v for k, v in facts.items() if k != "origin"}}))
+    code, printed = mdx("data", "prepare", path, "--out", tmp_path / "out", *SIMPLE)
+    assert code == 0
+    assert "prepared again: a: mdx prepares in another way now" in printed
+
+
 def test_a_scan_that_was_changed_is_prepared_again_and_named(
     small_scan: Path, table: Table, mdx: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from mdx.data.config import DataConfig
 from mdx.data.geometry import bring_to_size
 from mdx.data.loading import TableLoader
 from mdx.data.problems import Problem
-from mdx.errors import DataError
+from mdx.errors import MdxError
 from mdx.interfaces.dataset import Case, Dataset, Sample
 
 LOOKED_AT = 30
@@ -38,7 +38,7 @@ def crop_warnings(data: Dataset, config: DataConfig) -> Iterator[Problem]:
             image[case.id] = _lost(bright > bright.mean(), sample, config.size)
             if data.task.label in sample.labels and data.task.kind == "segmentation":
                 mask[case.id] = _lost(sample.mask.numpy().max(axis=0, keepdims=True) > 0, sample, config.size)
-        except DataError:
+        except MdxError:  # a plugin's reader too
             continue
     size = " x ".join(map(str, config.size))
     for lost, what in ((image, "of what is brighter than the image's mean"), (mask, "of what is labelled")):

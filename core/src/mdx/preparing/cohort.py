@@ -158,7 +158,7 @@ def _recall(name: str, origin: Origin, out: Path) -> tuple[dict[str, Any] | None
     """The record of a case that was prepared from equal files in the same way, or why it must be prepared again."""
     try:
         record = json.loads((out / "records" / f"{name}.json").read_text(encoding="utf-8"))
-        changed = origin.changed_since(record["origin"])
+        changed = origin.changed_since(record.get("origin", {"version": None}))
         written = [path for kind in record["files"].values() for path in kind.values()]
     except FileNotFoundError:
         return None, ""
