@@ -45,6 +45,22 @@ def save(network: nn.Module, path: Path, **stated: object) -> Path:
     return path
 
 
+def export(network: nn.Module, path: Path, **stated: object) -> Path:
+    """The network as an ONNX file of any batch, height and width, with its contract inside."""
+    import onnx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # this exporter is deprecated; the other needs one package more
+        torch.onnx.export(
+            network.eval(), (torch.zeros(2, 1, 64, 64),), str(path), dynamo=False, input_names=["x"],
+            output_names=["y"], dynamic_axes={name: {0: "batch", 2: "height", 3: "width"} for name in "xy"},
+        )  # fmt: skip
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"mdx.json": json.dumps({**CONTRACT, **stated})})
+    onnx.save(model, path)
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user has said --trust-code."""
@@ -92,6 +108,26 @@ def test_a_run_is_applied_after_the_users_file_has_gone(
     assert run_with(mdx, table, path, tmp_path / "runs", "--baselines", "none")[0] == 0
     path.unlink()
     (run,) = (tmp_path / "runs").iterdir()
+    moved = shutil.move(run, tmp_path / "moved")
+    case = scores(moved)["case"].iloc[-1]
+    code, text = mdx("apply", moved, table.parent / "images" / f"{case}.nii.gz", "--out", tmp_path / "out")
+    assert code == 0, text
+    written, expected = (nib.load(p / f"{case}.nii.gz").get_fdata() for p in (tmp_path / "out", moved / "predictions"))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(written, expected)
+
+
+def test_an_onnx_file_needs_no_trust_and_scores_what_the_run_scored(
+    finished: tuple[Path, Path], network: nn.Module, tmp_path: Path, mdx: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDX_TRUST_CODE", "0")
+    table, trained = finished
+    path = export(network, tmp_path / "net.onnx")
+    code, text = run_with(mdx, table, path, tmp_path / "runs", "--baselines", "no_da")
+    assert code == 0, text
+    path.unlink()
+    (run,) = (tmp_path / "runs").iterdir()
+    for own, theirs in ((run, trained), (run / "baselines" / "no_da", trained / "baselines" / "no_da")):
+        pd.testing.assert_frame_equal(scores(own), scores(theirs), rtol=1e-3)
     moved = shutil.move(run, tmp_path / "moved")
     case = scores(moved)["case"].iloc[-1]
     code, text = mdx("apply", moved, table.parent / "images" / f"{case}.nii.gz", "--out", tmp_path / "out")

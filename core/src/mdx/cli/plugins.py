@@ -94,7 +94,7 @@ def show_command(
         c = manifest.capabilities
         typer.echo(f"\ntask {c.task}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}")
         if c.own_network:
-            typer.echo("can be run with a network of yours: --init-from RUN or net.pt")
+            typer.echo("can be run with a network of yours: --init-from RUN, net.onnx or net.pt")
     beside = set(manifest.baselines)
     _section("variants", {v.name + (" *" if v.name == manifest.default_variant else " +" if v.name in beside else ""):
                           v.summary for v in manifest.variants.values()})  # fmt: skip

@@ -26,7 +26,7 @@ def run_command(
     ),
     baselines: str = typer.Option(None, help="Variants to run beside it: names with commas, or 'none'."),
     init_from: Path = typer.Option(
-        None, help="A network that you have: a run, net.safetensors, or TorchScript, net.pt, with --trust-code."
+        None, help="A network that you have: a run, net.safetensors, net.onnx, or (with --trust-code) net.pt."
     ),
     trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     seed: int = typer.Option(0, min=0, help="Fixes every random number."),

@@ -1,11 +1,11 @@
 """A network that the user brings (``--init-from``): a run of mdx, a safetensors file of weights for a method's own
-network, or, only with ``--trust-code``, a TorchScript file. A TorchScript file is a program: it can write and change
-files when it is loaded and when it is applied.
+network, an ONNX graph of checked operators, or, only with ``--trust-code``, a TorchScript file. A TorchScript file is a
+program: it can write and change files when it is loaded and when it is applied.
 
 What a network was trained on cannot be read off its weights, so it is stated, and compared with the data before
 anything runs. A run states it through its own settings; a file carries it as JSON: beside it (``net.json`` for
-``net.pt`` and for ``net.safetensors``), in a TorchScript archive (extra file ``mdx.json``), or in the header of a
-safetensors file.
+``net.pt``, ``net.onnx`` and ``net.safetensors``), in a TorchScript archive (extra file ``mdx.json``), in the metadata
+of an ONNX file, or in the header of a safetensors file.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class OwnNetwork:
         name: of the file or the run directory.
         digest: hash of the content.
         contract: what the network was made for.
-        file, module: a TorchScript file and its network; None for a run.
+        file, module: an ONNX or TorchScript file and its network; None for a run.
         weights: all weights of a run by the names of its networks; empty for a file.
     """
 
@@ -117,7 +117,7 @@ class OwnNetwork:
         if (directory / f"{KEPT}.json").exists():
             return
         if self.file is not None:
-            with replacing(directory / f"{KEPT}.pt") as temporary:
+            with replacing(directory / f"{KEPT}{'.onnx' if _is_onnx(self.file) else '.pt'}") as temporary:
                 shutil.copyfile(self.file, temporary)
         else:
             from mdx.runs.checkpoint import save_tree
@@ -133,9 +133,9 @@ def kept(directory: Path) -> OwnNetwork | None:
         return None
     facts = read_json(directory / f"{KEPT}.json")
     contract = Contract.model_validate(facts["contract"])
-    path = directory / f"{KEPT}.pt"
-    if path.exists():
-        return OwnNetwork(facts["name"], facts["digest"], contract, file=path, module=_load(path)[0])
+    for path in (directory / f"{KEPT}.pt", directory / f"{KEPT}.onnx"):
+        if path.exists():
+            return OwnNetwork(facts["name"], facts["digest"], contract, file=path, module=_load(path)[0])
     from mdx.runs.checkpoint import load_tree
 
     weights = load_tree(directory / f"{KEPT}.safetensors")["model"]
@@ -152,7 +152,9 @@ def digest_of_network(path: Path) -> str:
     elif path.is_file():
         parts = [path, *([path.with_suffix(".json")] if path.with_suffix(".json").is_file() else [])]
     else:
-        raise UsageError("there is no such run or file", "give a run directory, net.safetensors or net.pt", path)
+        raise UsageError(
+            "there is no such run or file", "give a run directory, net.safetensors, net.onnx or net.pt", path
+        )
     digest = hashlib.sha256()
     for part in parts:
         with part.open("rb") as stream:
@@ -164,7 +166,7 @@ def read_own_network(path: Path, digest: str, data: Dataset, config: DataConfig)
     """The network at ``path``, compared with the data that it is to segment.
 
     Raises ConfigError naming everything in which contract and data differ, with what was expected and found; DataError
-    for a file that is not TorchScript; ConfigError with a contract to fill in where a file has none.
+    for a file that is neither ONNX nor TorchScript; ConfigError with a contract to fill in where a file has none.
     """
     first = {case.site: case for case in reversed(data.cases)}
     spacings = {site: data.load(case).geometry.spacing_mm for site, case in sorted(first.items())}
@@ -247,14 +249,27 @@ def require_trust(path: Path) -> None:
     if os.environ.get(TRUST) != "1":
         raise ConfigError(
             "is TorchScript: a program that can write and change files when it is loaded and when it is applied",
-            "if you know who made it, say --trust-code, each time (in Python set MDX_TRUST_CODE=1); weights as "
-            "safetensors, and runs of mdx's own networks, need no trust",
+            "if you know who made it, say --trust-code, each time (in Python set MDX_TRUST_CODE=1); ONNX files, "
+            "weights as safetensors, and runs of mdx's own networks, need no trust",
             path,
         )
 
 
 def _load(path: Path) -> tuple[nn.Module, str]:
-    """The network on the CPU, and its contract in the archive or an empty text. Loading it runs what it says."""
+    """The network on the CPU, and its contract in the archive or an empty text. Loading TorchScript runs what it says.
+
+    Raises DataError for other files; a program of ``torch.export`` is one, as torch reads it with pickle.
+    """
+    if _is_onnx(path):
+        from mdx.runs.onnx_network import read_onnx
+
+        return read_onnx(path)
+    if path.suffix == ".pt2":
+        raise DataError(
+            "is a program of torch.export: to read it, torch executes what the file says",
+            "export the network to ONNX, whose operators mdx checks: torch.onnx.export(..., dynamo=True)",
+            path,
+        )
     require_trust(path)
     import torch
 
@@ -266,11 +281,16 @@ def _load(path: Path) -> tuple[nn.Module, str]:
     except (RuntimeError, ValueError) as error:
         raise DataError(
             f"is not a TorchScript file ({str(error).splitlines()[0][:120]})",
-            "save it with torch.jit.save(torch.jit.script(network.eval()), path); pickled models are not loaded",
+            "export it to ONNX, or save it with torch.jit.save(torch.jit.script(network.eval()), path); pickled models "
+            "are not loaded",
             path,
         ) from error
     text = extra[IN_ARCHIVE]
     return module.eval(), text.decode() if isinstance(text, bytes) else text
+
+
+def _is_onnx(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx"
 
 
 def _intensity(config: DataConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ PROBED_EDGE = 64
 
 
 class BroughtNetwork(nn.Module):
-    """The network of a TorchScript file: slices (B, C, H, W) to probabilities (B, K, H, W) of the task's classes.
+    """The network of an ONNX or TorchScript file: slices (B, C, H, W) to probabilities (B, K, H, W) of the classes.
 
     Args:
         own: with a module; its contract says which activation is still to be applied, and the order of the classes.
@@ -22,7 +22,7 @@ class BroughtNetwork(nn.Module):
     def __init__(self, own: OwnNetwork, classes: tuple[str, ...]) -> None:
         super().__init__()
         if own.module is None:
-            raise ConfigError("holds no network but the weights of a run", "give a TorchScript file", own.name)
+            raise ConfigError("holds no network but the weights of a run", "give an ONNX or TorchScript file", own.name)
         self.module, self.contract, self.name = own.module, own.contract, own.name
         self.channels = [own.contract.classes.index(name) for name in classes]
 

@@ -22,7 +22,7 @@ def unet(data: Dataset, config: FDAConfig) -> ResidualUNet2d:
 
 
 def build_network(data: Dataset, config: FDAConfig, own: OwnNetwork | None) -> Model:
-    """A model with the one network: the paper's U-Net, or that of a TorchScript file."""
+    """A model with the one network: the paper's U-Net, or that of an ONNX or TorchScript file."""
     if own is not None and own.module is not None:
         return Model(network=BroughtNetwork(own, data.task.classes))
     return Model(network=unet(data, config))
