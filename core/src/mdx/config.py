@@ -6,6 +6,7 @@ Namespaces: ``method.`` (may be left out), ``data.``, ``optimizer.``, ``run.``.
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from mdx.errors import ConfigError, nearest
 
 NAMESPACES = ("method", "data", "optimizer", "run")
 SEQUENCES = (tuple, list, set, frozenset)
+ITEM = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^,]*))\s*(?:,|$)""")
 
 
 class Settings(BaseModel):
@@ -38,7 +40,7 @@ class Settings(BaseModel):
 def _from_text(value: Any, annotation: Any) -> Any:
     """A text of the command line as what the annotation asks for.
 
-    ``null`` is None; commas separate items, which brackets may enclose.
+    ``null`` is None; commas separate items, which brackets may enclose (see ``items``).
     """
     if not isinstance(value, str):
         return [value] if _is_sequence(annotation) and isinstance(value, int | float) else value
@@ -47,8 +49,19 @@ def _from_text(value: Any, annotation: Any) -> Any:
     if _is_sequence(annotation):
         inner = value.strip()
         inner = inner[1:-1] if inner[:1] + inner[-1:] in ("[]", "()") else inner  # as settings are printed
-        return [part.strip() for part in inner.split(",") if part.strip()]
+        return items(inner)
     return value
+
+
+def items(text: str) -> list[str]:
+    """The items of ``A, B``; one that holds a comma stands in quotes: ``"Koeln, Uni",B``."""
+    found = ["".join(parts).strip() for parts in ITEM.findall(text)]
+    return [item for item in found if item]
+
+
+def in_quotes(item: Any) -> str:
+    """The reverse: an item as it stands in a list of items."""
+    return f'"{item}"' if "," in str(item) else str(item)
 
 
 def _is_sequence(annotation: Any) -> bool:

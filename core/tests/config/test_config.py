@@ -54,6 +54,21 @@ def test_a_list_may_be_given_in_the_brackets_that_settings_are_printed_with(text
     assert resolve([("--set", parse_assignments([f"shape={text}"]))], Method, Data).method.shape == (3, 4)
 
 
+@pytest.mark.parametrize(
+    ("text", "sites"),
+    [
+        ('"Koeln, Uni"', ("Koeln, Uni",)),
+        ("'Koeln, Uni',B", ("Koeln, Uni", "B")),
+        ("[\"Koeln, Uni\", 'B']", ("Koeln, Uni", "B")),
+        ("'s Gravenhage, 't Zand", ("'s Gravenhage", "'t Zand")),
+        ('A "old",B', ('A "old"', "B")),
+        ("A,,B,", ("A", "B")),
+    ],
+)
+def test_an_item_with_a_comma_stands_in_quotes(text: str, sites: tuple[str, ...]) -> None:
+    assert resolve([("--set", parse_assignments([f"source={text}"]))], Method, Data).data.source == sites
+
+
 def test_every_fault_is_named_at_once_with_the_nearest_key() -> None:
     with pytest.raises(ConfigError) as caught:
         solve("betta=1", "training.epochs=0", "shape=a")

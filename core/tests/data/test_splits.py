@@ -133,6 +133,12 @@ def test_an_unknown_site_names_the_nearest() -> None:
         assign_roles(given, ["simens"], [])
 
 
+def test_a_site_whose_name_a_comma_has_cut_is_told_with_its_quotes() -> None:
+    given = [Case("1", "1", "Koeln, Uni", {}), Case("2", "2", "Bonn", {})]
+    with pytest.raises(DataError, match=r"no site 'Koeln'(.|\n)*a name with a comma stands in quotes: '.Koeln, Uni.'"):
+        assign_roles(given, [], ["Koeln", "Uni"])
+
+
 def test_a_site_cannot_be_source_and_target() -> None:
     with pytest.raises(DataError, match="both source and target"):
         assign_roles(cases(1), ["A"], ["A", "B"])

@@ -32,6 +32,18 @@ def test_named_pairs_are_taken_as_they_are(job: Job) -> None:
     assert places(expand(job, pairs="C:A, A:B")) == [("C", "A"), ("A", "B")]
 
 
+def test_sites_with_a_comma_in_their_name_are_swept(job: Job, ages: Path, tmp_path: Path) -> None:
+    table = ages.with_name("cities.csv")
+    table.write_text(ages.read_text().replace(",A,", ',"Koeln, Uni",'))
+    job = replace(job, data=f"csv:{table}")
+    whole = [j.plan().settings.data for j in expand(job, leave_site_out=True)]
+    assert [(d.source, d.target) for d in whole] == [
+        (("C", "Koeln, Uni"), ("B",)), (("B", "Koeln, Uni"), ("C",)), (("B", "C"), ("Koeln, Uni",)),
+    ]  # fmt: skip
+    (one,) = expand(job, pairs='"Koeln, Uni:B"')
+    assert (one.name, one.plan().settings.data.source) == ("line, Koeln, Uni to B, seed 0", ("Koeln, Uni",))
+
+
 def test_each_site_in_turn_is_left_out(job: Job) -> None:
     assert places(expand(job, leave_site_out=True)) == [("B,C", "A"), ("A,C", "B"), ("A,B", "C")]
 

@@ -100,7 +100,9 @@ def assign_roles(
     sites = {case.site for case in cases}
     for name in (*source, *target, *([reference] if reference else [])):
         if name not in sites:
-            raise DataError(f"there is no site '{name}' in the table", nearest(name, sites))
+            whole = next((site for site in sorted(sites) if name in (part.strip() for part in site.split(","))), None)
+            remedy = f"a name with a comma stands in quotes: '\"{whole}\"'" if whole else nearest(name, sites)
+            raise DataError(f"there is no site '{name}' in the table", remedy)
     both = sorted(set(source) & set(target))
     if both:
         raise DataError(f"the site '{both[0]}' is both source and target", "name each site once")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdx.config import read_config_file
+from mdx.config import in_quotes, items, read_config_file
 from mdx.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Job:
 
 def as_text(value: Any) -> str:
     """A setting's value as ``--set`` takes it."""
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ",".join(map(in_quotes, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def expand(
@@ -101,8 +101,9 @@ def expand(
     varied = [[(key, value) for value in values] for key, values in (grid or {}).items()]
     made = []
     for seed, place, setting, variant in itertools.product(seeds, places, itertools.product(*varied), names):
-        labels = {**({"variant": variant} if variant else {}), **place, **dict(setting), "seed": str(seed)}
-        settings = {**job.settings, **{f"data.{role}": sites for role, sites in place.items()}, **dict(setting)}
+        where = {role: ",".join(sites) for role, sites in place.items()}
+        labels = {**({"variant": variant} if variant else {}), **where, **dict(setting), "seed": str(seed)}
+        settings = {**job.settings, **{f"data.{role}": as_text(of) for role, of in place.items()}, **dict(setting)}
         settings = divided_by(seed, job, settings)
         made.append(replace(job, variant=variant, settings=settings, seed=seed, labels=labels))
     return made
@@ -148,26 +149,26 @@ def _variants(plugin: str, asked: Sequence[str]) -> list[str | None]:
     return list(asked) or [manifest.default_variant]
 
 
-def _places(job: Job, pairs: str | None, leave_site_out: bool) -> list[dict[str, str]]:
-    """Source and target of every run; one empty entry where sites do not vary."""
+def _places(job: Job, pairs: str | None, leave_site_out: bool) -> list[dict[str, list[str]]]:
+    """Source and target sites of every run; one empty entry where sites do not vary."""
     if pairs and leave_site_out:
         raise UsageError("--pairs and --leave-site-out cannot be combined", "give one of them")
     if not pairs and not leave_site_out:
         return [{}]
     sites = _sites(job)
     if leave_site_out:
-        return [{"source": ",".join(s for s in sites if s != target), "target": target} for target in sites]
+        return [{"source": [s for s in sites if s != target], "target": [target]} for target in sites]
     if pairs == "all":
-        return [{"source": a, "target": b} for a, b in itertools.permutations(sites, 2)]
+        return [{"source": [a], "target": [b]} for a, b in itertools.permutations(sites, 2)]
     found = []
-    for text in str(pairs).split(","):
-        source, colon, target = text.strip().partition(":")
+    for text in items(str(pairs)):
+        source, colon, target = text.partition(":")
         if not colon:
             raise UsageError(f"'{text}' is no pair", "write --pairs A:B,C:D, or --pairs all")
         for site in (source, target):
             if site not in sites:
                 raise UsageError(f"the data have no site '{site}'", nearest(site, sites))
-        found.append({"source": source, "target": target})
+        found.append({"source": [source], "target": [target]})
     return found
 
 
