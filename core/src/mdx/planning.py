@@ -198,9 +198,10 @@ def _preset(
         name = "demo"
     if name is None and manifest.cpu_preset and not _has_gpu(device):
         name = manifest.cpu_preset
+        longer = " The paper's own budget is --preset paper, which takes hours on a CPU."
         notes.append(
-            f"No preset was given and there is no GPU: preset '{name}' was used. The paper's own budget is "
-            "--preset paper, which takes hours on a CPU."
+            f"No preset was given and there is no GPU: preset '{name}' was used."
+            + (longer if "paper" in manifest.presets else "")
         )
     if name is None:
         return None, None
