@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +58,18 @@ def test_doctor_survives_what_it_diagnoses_and_names_each(
     assert not {name: said for name, said in expected.items() if not any(said in text for text in bad[name])}
     fine = {f["what"] for f in findings if f["fine"]}
     assert {"torch", "monai", "plugin fda", "plugin l2i"} <= fine
+
+
+def test_doctor_looks_at_everything_where_torch_cannot_be_imported(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    done = subprocess.run(
+        [sys.executable, "-m", "mdx", "doctor", "--json"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 8, done.stderr
+    found = {f["what"]: f["fine"] for f in json.loads(done.stdout)}
+    assert not found["torch"] and not found["plugin fda"]
+    assert found["numpy"] and found["cache"]
 
 
 def test_a_second_plugin_of_a_name_is_refused_and_both_are_named(site: Path, mdx: Cli) -> None:

@@ -53,7 +53,7 @@ def examine() -> list[Finding]:
         found = tried.get(f"plugin:{name}", Tried(name, False, str(plugin.error)))
         findings.append(Finding(f"plugin {name}", found.fine, found.detail))
         findings += [Finding(*check) for check in found.checks]
-    return findings + [Finding("plugins", False, sentence) for sentence in _clashes()]
+    return findings + [Finding("plugins", False, sentence) for sentence in _clashes_if_known()]
 
 
 def _needed() -> list[str]:
@@ -79,6 +79,14 @@ def _cache_and_disk() -> list[Finding]:
             return [Finding("cache", True, str(folder)), disk]
     except OSError as error:
         return [Finding("cache", False, f"{folder} cannot be written to ({error.strerror})"), disk]
+
+
+def _clashes_if_known() -> list[str]:
+    """The same where layouts cannot be imported, because a library is missing that is a finding by itself."""
+    try:
+        return _clashes()
+    except ImportError as error:
+        return [f"what they bring twice cannot be told: {error}"]
 
 
 def _clashes() -> list[str]:
