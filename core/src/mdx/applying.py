@@ -10,6 +10,7 @@ from typing import Any
 
 from mdx.config import RunSettings
 from mdx.data.formats import stem, suffix_of
+from mdx.data.labels import label_of
 from mdx.data.loading import prediction_paths
 from mdx.errors import ConfigError, DataError, RefusedError, UsageError, nearest
 from mdx.files import cannot_write, folder_and_part, refuse_to_replace, write_atomically, write_json
@@ -70,7 +71,7 @@ def apply_files(
     inputs = [path for images in jobs.values() for path in images.values()]
     rows_path = out / "predictions.csv"
     planned = [p for name, images in jobs.items() for p in prediction_paths(images[columns[0]], out, name)]
-    if loaded.task.kind in ("classification", "regression"):
+    if label_of(loaded.task).says_rows:
         planned.append(rows_path)
     refuse_to_replace([*planned, *([out] if out.is_file() else [])], inputs, force)
     try:
@@ -122,12 +123,7 @@ def require_known_site(loaded: LoadedRun, site: str | None) -> None:
 
 def said(prediction: Prediction, task: Task) -> dict[str, Any]:
     """What a prediction says in words and numbers: class and probabilities, or value, and facts."""
-    made: dict[str, Any] = {}
-    if prediction.classes is not None:
-        made["predicted"] = task.classes[int(prediction.classes.argmax())]
-        made |= {f"p_{c}": float(p) for c, p in zip(task.classes, prediction.classes, strict=True)}
-    if prediction.value is not None:
-        made["predicted"] = float(prediction.value)
+    made = label_of(task).said(prediction, task)
     if made:
         for name, fact in prediction.details.items():
             parts = {f"{name}_{k}": v for k, v in fact.items()} if isinstance(fact, dict) else {name: fact}

@@ -12,7 +12,7 @@ from mdx.evaluation.embeddings import save_embeddings
 from mdx.evaluation.statistics import COLUMNS
 from mdx.files import write_atomically, write_json
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Case, Dataset
+from mdx.interfaces.dataset import Case, Dataset, has_label
 from mdx.interfaces.evaluator import Evaluator
 from mdx.plugins.manager import HookCaller
 from mdx.runs import directory as folders
@@ -57,8 +57,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     path = directory / "timings.json"
     timings = folders.read_json(path) if path.exists() else {}
     write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
-    if loaded.task.kind == "segmentation":
-        _overlays(loaded, cases, table, directory)
+    _pictures(loaded, cases, table, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
     made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), cases, directory))
     made = [part for part in made if len(part)]
@@ -71,9 +70,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
 def _labelled(cases: Dataset, hooks: HookCaller) -> Dataset:
     """The cases that can be scored; says how many cannot. Raises DataError if none can."""
     label = cases.task.label
-    scored = [
-        c.id for c in cases.cases if not label or (c.mask if label == "mask" else c.columns.get(label)) is not None
-    ]
+    scored = [case.id for case in cases.cases if not label or has_label(case, label)]
     if not scored:
         raise DataError(f"no test case has a '{label}'", "label some, or use 'mdx apply' to predict without scores")
     if len(scored) < len(cases):
@@ -113,14 +110,16 @@ def _population(
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
-def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
+def _pictures(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
     """Draw the best, median and worst test case, of the target sites where there are some."""
-    from mdx.evaluation.segmentation import hard_masks
-    from mdx.report.figures import overlay
+    from mdx.report.truths import page_of
 
+    page = page_of({"kind": loaded.task.kind})
+    if not page.ranked_by:
+        return
     of_target = table[table["role"] == "target"]
-    ranked = (of_target if len(of_target) else table).sort_values("surface_dice", ascending=False)
-    ranked = ranked.dropna(subset=["surface_dice"])
+    ranked = (of_target if len(of_target) else table).sort_values(page.ranked_by, ascending=False)
+    ranked = ranked.dropna(subset=[page.ranked_by])
     (directory / "figures").mkdir(exist_ok=True)
     picks = {0: "best", len(ranked) - 1: "worst", len(ranked) // 2: "median"} if len(ranked) > 2 else {0: "best"}
     by_id = {c.id: c for c in cases.cases}
@@ -129,13 +128,4 @@ def _overlays(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) ->
             continue  # no case has a score
         row = ranked.iloc[index]
         sample = cases.load(by_id[row["case"]])
-        prediction = loaded.predict(sample)
-        assert prediction.segmentation is not None  # a segmentation task was scored
-        overlay(
-            directory / "figures" / f"overlay_{name}.png",
-            sample.image.numpy(),
-            hard_masks(prediction.segmentation),
-            sample.mask.numpy() > 0.5,
-            sample.geometry.spacing_mm,
-            f"{name}: site {row['site']}, Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}",
-        )
+        page.draw(directory / "figures" / f"overlay_{name}.png", sample, loaded.predict(sample), row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +12,7 @@ from mdx.data.config import DataConfig
 from mdx.data.cropping import crop_warnings
 from mdx.data.facts import FileFacts, read_facts
 from mdx.data.geometry import mismatch
-from mdx.data.mask_values import mask_errors, mask_warnings
+from mdx.data.labels import label_of
 from mdx.data.problems import Problem
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset
@@ -21,9 +20,6 @@ from mdx.interfaces.dataset import Case, Dataset
 SHOWN = 20
 FEWEST_SUBJECTS = 3
 SPECTACULAR = 1e30
-OLDEST = 120
-NUMBERS_FOR_MISSING = {-1.0, -4.0, -9.0, -99.0, -999.0, -9999.0, 99.0, 999.0, 9999.0}
-CODES_OF_MISSING = {"na", "nan", "none", "null", "unknown", "missing", "?", "-"}
 
 
 @dataclass(frozen=True)
@@ -68,22 +64,18 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
             first = next(iter(own.values()))
             report.errors.extend(_mask_problems(case, first, masks[case.mask], config))
     good = {path: facts for path, facts in images.items() if isinstance(facts, FileFacts)}
-    read = [(c, c.mask, f) for c in data.cases if c.mask and isinstance(f := masks[c.mask], FileFacts)]
-    if data.task.kind == "segmentation":
-        found = list(mask_errors(read, config))
-        report.errors.extend(found)
-        report.warnings.extend([] if found else mask_warnings(read, config))
-    report.errors.extend(_absent_classes(data, masks.values(), config))
+    label = label_of(data.task)
+    found = list(label.errors(data, config))
+    report.errors.extend(found)
+    report.warnings.extend([] if found else label.warnings(data, config))
     report.warnings.extend(_odd_values(data.cases, good))
     report.warnings.extend(crop_warnings(data, config))
     report.notes.extend(_unlabelled(data))
-    report.warnings.extend(_labels_that_look_odd(data))
     _same_content(data.cases, good, report)
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
     _travellers(data.cases, report)
     _unlike(data.cases, good, report)
-    _classes(data, report)
     return report
 
 
@@ -100,9 +92,6 @@ def _image_problems(case: Case, own: dict[str, FileFacts | DataError], data: Dat
     found = [facts for facts in own.values() if isinstance(facts, FileFacts)]
     if len(found) < len(own):
         return
-    label = case.value(data.task.label) if data.task.kind == "regression" else None
-    if isinstance(label, float) and math.isinf(label):
-        yield Problem(case.id, f"its {data.task.label} is infinite", "correct it, or empty the cell if it is unknown")
     if any(len(facts.shape) != data.task.dims for facts in found):
         yield Problem(case.id, f"is not {data.task.dims}-D as the first case is", "keep one kind of image in a table")
     channels = sum(facts.channels for facts in found)
@@ -138,16 +127,6 @@ def _mask_problems(
         )  # fmt: skip
 
 
-def _absent_classes(data: Dataset, masks: Iterable[FileFacts | DataError], config: DataConfig) -> Iterable[Problem]:
-    if data.task.kind != "segmentation" or isinstance(config.classes, str):
-        return
-    found = {value for facts in masks if isinstance(facts, FileFacts) for value in facts.labels}
-    for name in config.classes:
-        if int(name) not in found:
-            known = ", ".join(map(str, sorted(found)))
-            yield Problem("the table", f"no mask holds the class {name}", f"the masks hold {known}: set data.classes")
-
-
 def _odd_values(cases: Sequence[Case], facts: dict[Path, FileFacts]) -> Iterable[Problem]:
     """Blank scans, and values that no scanner gives."""
     for what, is_so in (
@@ -174,60 +153,6 @@ def _unlabelled(data: Dataset) -> Iterable[Problem]:
             "the table", f"{len(lacking)} of {len(data)} cases have no {label} ({named})",
             "they are neither trained on nor scored, where labels are needed",
         )  # fmt: skip
-
-
-def _labels_that_look_odd(data: Dataset) -> Iterable[Problem]:
-    """Numbers that stand for "missing", ages that nobody has, classes that differ in their letters' case only."""
-    label = data.task.label
-    values = [(case.id, case.value(label)) for case in data.cases if label and case.value(label) is not None]
-    if data.task.kind == "classification":
-        alike: dict[str, set[str]] = defaultdict(set)
-        for _, value in values:
-            alike[str(value).casefold()].add(str(value))
-        for names in alike.values():
-            if len(names) > 1:
-                yield Problem(
-                    "the table", f"the classes {', '.join(sorted(names))} differ in upper and lower case only",
-                    "write them alike if they are one",
-                )  # fmt: skip
-        counts = Counter(str(value) for _, value in values if str(value).lower() in CODES_OF_MISSING)
-        for name, n in counts.items():
-            yield Problem(
-                "the table", f"'{name}' is a class of its own ({n} cases)", "empty the cells if it means 'not known'"
-            )
-    if data.task.kind == "regression":
-        numbers = [(case, float(value)) for case, value in values]
-        inside = [v for _, v in numbers if v not in NUMBERS_FOR_MISSING]
-        odd = [
-            f"{case}: {v:g}" for case, v in numbers
-            if (label == "age" and not 0 <= v <= OLDEST)
-            or (v in NUMBERS_FOR_MISSING and inside and not min(inside) <= v <= max(inside))
-        ]  # fmt: skip
-        if odd:
-            more = f" and {len(odd) - 5} more" if len(odd) > 5 else ""
-            yield Problem(
-                "the table", f"{len(odd)} value(s) of {label} look like codes for missing ones: "
-                f"{', '.join(odd[:5])}{more}", "empty these cells if they are",
-            )  # fmt: skip
-
-
-def _classes(data: Dataset, report: CheckReport) -> None:
-    """A class that a site has, but not among its val or test cases: kappa, AUROC and the choice of weights need it."""
-    if data.task.kind != "classification":
-        return
-    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for case in data.cases:
-        value = case.value(data.task.label)
-        if value is not None:
-            found[case.site][case.split or ""].add(str(value))
-    for site, of_split in sorted(found.items()):
-        for split in ("val", "test"):
-            missing = set().union(*of_split.values()) - of_split[split]
-            if split in of_split and missing:
-                report.warnings.append(Problem(
-                    f"site {site}", f"its {split} cases have no {data.task.label} {', '.join(sorted(missing))}",
-                    "try another data.split_seed, or divide the cases in the column 'split'",
-                ))  # fmt: skip
 
 
 def _same_content(cases: Sequence[Case], facts: dict[Path, FileFacts], report: CheckReport) -> None:

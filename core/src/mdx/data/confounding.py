@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from mdx.data.facts import FileFacts, read_facts
-from mdx.interfaces.dataset import Case, Dataset
+from mdx.interfaces.dataset import Dataset
 
 STRONG_V = 0.3
 STRONG_ETA2 = 0.14
@@ -28,37 +27,13 @@ def confounding_table(data: Dataset) -> dict[str, Any] | None:
     Returns:
         ``title``, ``table`` {site: {column: number}}, ``measure``, ``association`` and ``warning`` (may be empty).
     """
-    if data.task.kind == "classification":
-        return _classes(data)
-    if data.task.kind == "regression":
-        return _numbers(data, _column(data.cases, data.task.label), data.task.label)
-    if data.task.kind == "segmentation":
-        if data.task.dims == 2:
-            return _numbers(data, _foreground(data.cases, _percent), "foreground (% of the image)")
-        return _numbers(data, _foreground(data.cases, _millilitres), "foreground volume (ml)")
-    return None
+    from mdx.data.labels import label_of
+
+    return label_of(data.task).by_site(data)
 
 
-def _column(cases: Sequence[Case], name: str) -> dict[str, float]:
-    return {case.id: float(case.columns[name]) for case in cases if case.columns.get(name) is not None}
-
-
-def _foreground(cases: Sequence[Case], amount: Callable[[FileFacts], float]) -> dict[str, float]:
-    paths = {case.id: case.mask for case in cases if case.mask is not None}
-    facts = read_facts(paths.values(), "mask")
-    found = {name: facts[path] for name, path in paths.items()}
-    return {name: amount(f) for name, f in found.items() if isinstance(f, FileFacts)}
-
-
-def _millilitres(mask: FileFacts) -> float:
-    return sum(mask.labels.values()) * mask.voxel_ml
-
-
-def _percent(mask: FileFacts) -> float:
-    return 100 * sum(mask.labels.values()) / int(np.prod(mask.shape))
-
-
-def _classes(data: Dataset) -> dict[str, Any]:
+def classes_by_site(data: Dataset) -> dict[str, Any]:
+    """Cases of each site and class, and Cramér's V."""
     label, sites = data.task.label, data.task.sites
     table = {site: dict.fromkeys(data.task.classes, 0) for site in sites}
     for case in data.cases:
@@ -101,7 +76,8 @@ def eta_squared(groups: Sequence[np.ndarray]) -> float | None:
     return float(between / total) if total > 0 else None
 
 
-def _numbers(data: Dataset, values: dict[str, float], name: str) -> dict[str, Any] | None:
+def numbers_by_site(data: Dataset, values: Mapping[str, float], name: str) -> dict[str, Any] | None:
+    """Numbers by case id in quartiles of all, with n and mean of each site, and eta squared."""
     by_site: dict[str, list[float]] = defaultdict(list)
     for case in data.cases:
         if case.id in values:

@@ -33,10 +33,10 @@ def crop_warnings(data: Dataset, config: DataConfig) -> Iterator[Problem]:
     mask: dict[str, float] = {}
     for case in cases:
         try:
-            sample = whole(case, data.task.kind == "segmentation")
+            sample = whole(case, data.task.label == "mask")
             bright = sample.image.numpy().mean(axis=0, keepdims=True)
             image[case.id] = _lost(bright > bright.mean(), sample, config.size)
-            if data.task.label in sample.labels and data.task.kind == "segmentation":
+            if "mask" in sample.labels:
                 mask[case.id] = _lost(sample.mask.numpy().max(axis=0, keepdims=True) > 0, sample, config.size)
         except MdxError:  # a plugin's reader too
             continue

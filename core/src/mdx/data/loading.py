@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,21 +17,25 @@ from mdx.data.geometry import (
     bring_to_size,
     compare_grids,
     keep_every_slice,
-    mismatch,
-    ras_grid,
-    resample_onto,
     resample_to_spacing,
     undo_resampling,
 )
-from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
+from mdx.data.images import header_of, read_image, write_image, write_mask
 from mdx.data.intensity import scale_intensity
-from mdx.data.store import load_array, load_geometry, save_array, save_geometry, slices_together
-from mdx.errors import DataError, nearest
+from mdx.data.labels import label_of
+from mdx.data.store import (
+    VERSION,
+    libraries,
+    load_array,
+    load_geometry,
+    save_array,
+    save_geometry,
+    slices_together,
+)
+from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Case, Sample, Task
+from mdx.interfaces.dataset import Case, Sample, Task, has_label
 from mdx.interfaces.geometry import Geometry
-
-VERSION = 5  # raise it when the same file and settings give another sample
 
 
 class TableLoader:
@@ -52,11 +52,11 @@ class TableLoader:
     def __call__(self, case: Case, visible: bool) -> Sample:
         """The sample of ``case``; its labels only if they are visible."""
         image, geometry = self._image(case)
-        name = self.task.label
-        present = case.mask is not None if self.task.kind == "segmentation" else case.columns.get(name) is not None
+        name, present = self.task.label, has_label(case, self.task.label)
         if not present or not visible:
             return Sample(case, torch.from_numpy(image), geometry, {}, frozenset([name] if present else []))
-        return Sample(case, torch.from_numpy(image), geometry, {name: self._label(case, geometry)})
+        truth = label_of(self.task).read(case, self.task, geometry, self.config)
+        return Sample(case, torch.from_numpy(image), geometry, {name: truth})
 
     def contents(self, images: Sequence[Path], masks: Sequence[Path]) -> dict[Path, str]:
         """The values and grid of each file as a text, whatever its name and time; of one that cannot be read, why."""
@@ -68,7 +68,7 @@ class TableLoader:
         if not self.config.cache:
             return prepare_image(paths, self.config)
         c = self.config
-        settings = (VERSION, _libraries(), c.intensity, c.lower, c.upper, c.spacing_mm, c.size, c.fit, c.every_slice)
+        settings = (VERSION, libraries(), c.intensity, c.lower, c.upper, c.spacing_mm, c.size, c.fit, c.every_slice)
         name = file_key(paths[0], *settings, *(file_key(path) for path in paths[1:]))
         folder = cache_dir("samples")
         array, facts = folder / f"{name}.npy", folder / f"{name}.json"
@@ -79,51 +79,6 @@ class TableLoader:
             save_array(array, values)
             save_geometry(facts, geometry)  # last: without it the array is not used
         return values, geometry
-
-    def _label(self, case: Case, geometry: Geometry) -> Any:
-        if self.task.kind == "segmentation":
-            return torch.from_numpy(self._mask(case, geometry))
-        value = case.columns[self.task.label]
-        if self.task.kind == "classification":
-            if str(value) not in self.task.classes:
-                raise DataError(f"has the unknown class '{value}'", nearest(str(value), self.task.classes), case.id)
-            return self.task.classes.index(str(value))
-        return float(value)
-
-    def _mask(self, case: Case, geometry: Geometry) -> np.ndarray:
-        assert case.mask is not None  # asked for only where there is one
-        if not self.config.cache:
-            return self._prepare_mask(case, geometry)
-        grid = (geometry.affine.tobytes().hex(), geometry.shape)
-        name = file_key(case.mask, VERSION, _libraries(), self.task.label_values, grid)
-        array = cache_dir("samples") / f"{name}.npy"
-        values = load_array(array)
-        if values is None:
-            values = self._prepare_mask(case, geometry)
-            save_array(array, values)
-        return values
-
-    def _prepare_mask(self, case: Case, geometry: Geometry) -> np.ndarray:
-        assert case.mask is not None  # asked for only where there is one
-        labels, own = read_mask(case.mask)
-        one_hot = np.stack([_belongs(labels, values) for values in self.task.label_values]).astype(np.float32)
-        assert geometry.layout is not None  # it was read from a file
-        shape, affine = ras_grid(geometry.layout)
-        wrong = mismatch(replace(geometry, shape=shape, affine=affine), own)
-        if wrong is not None:
-            raise DataError(*wrong, where=case.mask)
-        if geometry.shape != shape or not np.array_equal(geometry.affine, affine):
-            one_hot = resample_onto(one_hot, own.affine, geometry.shape, geometry.affine, "nearest")
-        return slices_together(one_hot)
-
-
-def _belongs(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
-    return np.isin(labels, values) if values else labels > 0
-
-
-@cache
-def _libraries() -> str:
-    return " ".join(f"{name} {version(name)}" for name in ("monai", "torch", "numpy"))
 
 
 def prepare_image(paths: Sequence[Path], config: DataConfig) -> tuple[np.ndarray, Geometry]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mdx.data.labels import label_of
 from mdx.data.views import AllSlices, Piece, RandomPatches, RandomSlices, View, Wholes
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Batch, Case, Dataset, Sample
@@ -175,13 +176,11 @@ class Loader:
     def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Tensor]:
         """The task's label of each item; zeros where it is hidden or missing."""
         task = self.data.task
-        if task.kind == "segmentation":
-            absent = image.new_zeros((len(task.classes), *image.shape[2:]))
-            return {"mask": torch.stack([absent if p.mask is None else p.mask for p in pieces])}
-        if not task.label:
-            return {}
-        values = [sample.labels.get(task.label, 0) for sample in samples]
-        return {task.label: torch.tensor(values, dtype=torch.int64 if task.kind == "classification" else torch.float32)}
+        values = [
+            piece.mask if task.label == "mask" else sample.labels.get(task.label)
+            for sample, piece in zip(samples, pieces, strict=True)
+        ]
+        return label_of(task).collate(task, values, image)
 
 
 def _stacked(images: list[Tensor], cases: list[Case]) -> Tensor:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,14 @@ import numpy as np
 
 from mdx.files import replacing, write_json
 from mdx.interfaces.geometry import FileLayout, Geometry
+
+VERSION = 5  # raise it when the same file and settings give another sample
+
+
+@cache
+def libraries() -> str:
+    """The packages that a sample depends on, with their versions."""
+    return " ".join(f"{name} {version(name)}" for name in ("monai", "torch", "numpy"))
 
 
 def slices_together(values: np.ndarray) -> np.ndarray:

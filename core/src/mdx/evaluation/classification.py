@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mdx.config import RunSettings
 from mdx.errors import DataError
 from mdx.evaluation.statistics import COLUMNS, RESAMPLINGS, groups, resampled_weights, summarise, worst_sites
 from mdx.interfaces.adapter import Prediction
@@ -165,3 +166,8 @@ class ClassificationEvaluator:
                 "n_subjects": len(set(subjects)), "n_undefined": 0 if defined else len(part), "mean": value,
                 "std": float("nan"), "median": float("nan"), "low": float(low), "high": float(high),
             }  # fmt: skip
+
+
+def for_run(task: Task, settings: RunSettings) -> ClassificationEvaluator:
+    """The evaluator of a run."""
+    return ClassificationEvaluator(task, settings.bootstrap)

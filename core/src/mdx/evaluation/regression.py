@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pandas import DataFrame
 
+from mdx.config import RunSettings
 from mdx.errors import DataError
 from mdx.evaluation.statistics import RESAMPLINGS, summarise
 from mdx.interfaces.adapter import Prediction
@@ -40,3 +41,8 @@ class RegressionEvaluator:
     def summarise(self, rows: DataFrame) -> DataFrame:
         """See ``mdx.evaluation.statistics.summarise``."""
         return summarise(rows, SCORES, self.resamplings)
+
+
+def for_run(task: Task, settings: RunSettings) -> RegressionEvaluator:
+    """The evaluator of a run."""
+    return RegressionEvaluator(task, settings.bootstrap)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from pandas import DataFrame
 
+from mdx.config import RunSettings
 from mdx.errors import DataError
 from mdx.evaluation.statistics import RESAMPLINGS, summarise
 from mdx.interfaces.adapter import Prediction
@@ -134,3 +135,8 @@ def _mean(values: Sequence[float]) -> float:
     """The mean of the defined values; NaN where there is none."""
     defined = [v for v in values if not math.isnan(v)]
     return sum(defined) / len(defined) if defined else math.nan
+
+
+def for_run(task: Task, settings: RunSettings) -> SegmentationEvaluator:
+    """The evaluator of a run."""
+    return SegmentationEvaluator(task, settings.tolerance_mm, settings.bootstrap)

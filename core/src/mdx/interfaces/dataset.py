@@ -259,13 +259,13 @@ class Dataset:
     @property
     def labelled(self) -> Dataset:
         """The cases whose label exists and may be read."""
-        return self._with(case for case in self.cases if _has_label(case, self.task.label))
+        return self._with(case for case in self.cases if has_label(case, self.task.label))
 
     @property
     def withheld(self) -> Dataset:
         """The cases whose label exists and is hidden."""
         name = self.task.label
-        return self._with(c for c in self.cases if c.id in self.hidden and _has_label(self._whole[c.id], name))
+        return self._with(c for c in self.cases if c.id in self.hidden and has_label(self._whole[c.id], name))
 
     @cached_property
     def _own(self) -> dict[str, Case]:
@@ -315,7 +315,8 @@ def _without_label(case: Case, name: str) -> Case:
     return replace(case, columns=columns, mask=None if name == "mask" else case.mask)
 
 
-def _has_label(case: Case, name: str) -> bool:
+def has_label(case: Case, name: str) -> bool:
+    """Whether the row has a label ``name``."""
     return (case.mask if name == "mask" else case.columns.get(name)) is not None
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mdx.evaluation.statistics import goodness
 from mdx.report.text import Method, metric_words, metrics_shown, reading_target, site_roles
+from mdx.report.truths import page_of
 from mdx.runs.directory import read_json, read_scores
-from mdx.spreadsheets import read_frame
 
 
 def alarms(directory: Path, methods: list[Method]) -> list[str]:
@@ -25,12 +24,7 @@ def alarms(directory: Path, methods: list[Method]) -> list[str]:
     for method in methods:
         table = read_scores(method.directory)
         for site, cases in table.groupby("site", sort=False):
-            if task.get("kind") == "segmentation":
-                found += _marks_nothing(method, str(site), cases)
-            elif task.get("kind") == "classification" and {"truth", "predicted"} <= set(cases):
-                found += _no_better_than_the_majority(method, str(site), cases)
-            elif task.get("kind") == "regression" and "truth" in cases:
-                found += _no_better_than_the_mean(directory, method, str(site), cases, task.get("label", ""))
+            found += page_of(task).alarms(directory, method, str(site), cases, task.get("label", ""))
     return found + _no_upper_bound(directory, methods)
 
 
@@ -47,44 +41,6 @@ def undefined(methods: list[Method]) -> list[str]:
         f"{methods[0].name}: undefined there, and left out of their means"
         for row in rows if row.get("n_undefined")
     ]  # fmt: skip
-
-
-def _marks_nothing(method: Method, site: str, cases: Any) -> list[str]:
-    """Dice 0 and a volume error of -100 % in every case that has anything to mark."""
-    if not {"dice", "volume_error_percent"} <= set(cases):
-        return []
-    known = cases.dropna(subset=["volume_error_percent"])
-    if not len(known) or not ((known["volume_error_percent"] <= -100) & (known["dice"] == 0)).all():
-        return []
-    return [f"'{method.name}' marks nothing in any of the {len(known)} test case(s) at {site}."]
-
-
-def _no_better_than_the_majority(method: Method, site: str, cases: Any) -> list[str]:
-    (name, n), *others = Counter(cases["truth"]).most_common()
-    reached, guessed = float((cases["truth"] == cases["predicted"]).mean()), n / len(cases)
-    if not others or reached > guessed:
-        return []
-    return [
-        f"'{method.name}' has an accuracy of {reached:.3f} at {site}; always saying '{name}' has {guessed:.3f} "
-        f"({n} of {len(cases)} cases)."
-    ]
-
-
-def _no_better_than_the_mean(directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
-    if "absolute_error" not in cases or not label or len(cases) < 2 or not (directory / "data.csv").exists():
-        return []
-    data = read_frame(directory / "data.csv", dtype={"split": str})
-    if label not in data:
-        return []
-    mean = float(data.loc[data["split"] == "train", label].astype(float).mean())
-    reached = float(cases["absolute_error"].mean())
-    guessed = float((cases["truth"].astype(float) - mean).abs().mean())
-    if reached < guessed or mean != mean:
-        return []
-    return [
-        f"'{method.name}' has a mean error of {reached:.3g} at {site}; always saying the training cases' mean of "
-        f"{mean:.3g} has {guessed:.3g}."
-    ]
 
 
 def _no_upper_bound(directory: Path, methods: list[Method]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 from mdx.config import RunSettings
+from mdx.data.labels import label_of
 from mdx.errors import DataError
-from mdx.evaluation.classification import ClassificationEvaluator
-from mdx.evaluation.regression import RegressionEvaluator
-from mdx.evaluation.segmentation import SegmentationEvaluator
 from mdx.interfaces.adapter import Adapter, Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.evaluator import Evaluator
@@ -21,13 +20,8 @@ FACTS = ("case", "subject", "site", "split", "role")
 
 def evaluators_for(task: Task, settings: RunSettings, more: Iterable[Sequence[Evaluator]] = ()) -> list[Evaluator]:
     """The evaluators of a task: core's own and those that plugins add. Raises DataError for a task nobody scores."""
-    own: list[Evaluator] = []
-    if task.kind == "segmentation":
-        own = [SegmentationEvaluator(task, settings.tolerance_mm, settings.bootstrap)]
-    elif task.kind == "classification":
-        own = [ClassificationEvaluator(task, settings.bootstrap)]
-    elif task.kind == "regression":
-        own = [RegressionEvaluator(task, settings.bootstrap)]
+    made_by = label_of(task).evaluator
+    own: list[Evaluator] = [resolve_name(made_by)(task, settings)] if made_by else []
     chosen = own + [evaluator for group in more for evaluator in group]
     if not chosen:
         raise DataError(f"nothing scores the task '{task.kind}'", "install a plugin with an evaluator for it")

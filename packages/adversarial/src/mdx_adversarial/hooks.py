@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @hookimpl
 def mdx_evaluators(task: Task) -> Sequence[Evaluator]:
     """The site probe, for classes and numbers at several sites: these methods give embeddings."""
+    from mdx.data.labels import label_of
     from mdx_adversarial.probe import SiteProbe
 
-    return [SiteProbe()] if task.kind in ("classification", "regression") and len(task.sites) > 1 else []
+    return [SiteProbe()] if label_of(task).of_the_case and len(task.sites) > 1 else []

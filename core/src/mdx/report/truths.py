@@ -1,0 +1,145 @@
+"""What a report draws and says of each kind of truth; ``Label.page`` names the class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdx.data.labels import LABELS
+from mdx.report import figures
+from mdx.report.text import Method
+from mdx.spreadsheets import read_frame
+
+if TYPE_CHECKING:
+    from mdx.interfaces.adapter import Prediction
+    from mdx.interfaces.dataset import Sample
+
+MOST_CLASSES = 12
+
+
+class Page:
+    """The parts of a page that depend on the kind of truth. The base class has none.
+
+    Attributes:
+        ranked_by: the score by which the best, median and worst case are chosen for pictures; empty: no pictures.
+    """
+
+    ranked_by = ""
+
+    def parts(self, tables: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of the page's template, from the rows of scores.csv by method."""
+        return {}
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """Sentences in red, of one method's rows at one site."""
+        return []
+
+    def draw(self, path: Path, sample: Sample, prediction: Prediction, row: Mapping[str, Any]) -> None:
+        """A picture of one case, its truth and its prediction; ``row`` is its row of scores.csv."""
+
+
+def page_of(task: Mapping[str, Any]) -> Page:
+    """The page of a task as provenance.json holds it."""
+    label = LABELS.get(task.get("kind", ""))
+    return resolve_name(label.page)() if label else Page()
+
+
+class MaskPage(Page):
+    """Overlays of contours."""
+
+    ranked_by = "surface_dice"
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """Dice 0 and a volume error of -100 % in every case that has anything to mark."""
+        if not {"dice", "volume_error_percent"} <= set(cases):
+            return []
+        known = cases.dropna(subset=["volume_error_percent"])
+        if not len(known) or not ((known["volume_error_percent"] <= -100) & (known["dice"] == 0)).all():
+            return []
+        return [f"'{method.name}' marks nothing in any of the {len(known)} test case(s) at {site}."]
+
+    def draw(self, path: Path, sample: Sample, prediction: Prediction, row: Mapping[str, Any]) -> None:
+        """Both contours on the slice with the most foreground."""
+        from mdx.evaluation.segmentation import hard_masks
+
+        assert prediction.segmentation is not None  # a segmentation task was scored
+        figures.overlay(
+            path, sample.image.numpy(), hard_masks(prediction.segmentation), sample.mask.numpy() > 0.5,
+            sample.geometry.spacing_mm,
+            f"{path.stem.removeprefix('overlay_')}: site {row['site']}, Dice {row['dice']:.2f}, "
+            f"surface Dice {row['surface_dice']:.2f}",
+        )  # fmt: skip
+
+
+class ClassesPage(Page):
+    """Confusion and calibration."""
+
+    def parts(self, tables: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+        """``confusions`` and ``reliability``."""
+        classes = [str(c) for c in task.get("classes", ())]
+        return {
+            "confusions": _confusions(tables, classes) if len(classes) <= MOST_CLASSES else [],
+            "reliability": figures.reliability({n: _confidence(t, classes) for n, t in tables.items()}),
+        }
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """A guess of the most frequent class is as good."""
+        if not {"truth", "predicted"} <= set(cases):
+            return []
+        (name, n), *others = Counter(cases["truth"]).most_common()
+        reached, guessed = float((cases["truth"] == cases["predicted"]).mean()), n / len(cases)
+        if not others or reached > guessed:
+            return []
+        return [
+            f"'{method.name}' has an accuracy of {reached:.3f} at {site}; always saying '{name}' has {guessed:.3f} "
+            f"({n} of {len(cases)} cases)."
+        ]
+
+
+class ValuePage(Page):
+    """Predicted against true numbers."""
+
+    def parts(self, tables: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+        """``scatter``."""
+        return {"scatter": figures.predicted_against_true(tables, task.get("label", "label"))}
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """The training cases' mean is as good."""
+        if not {"truth", "absolute_error"} <= set(cases) or not label or len(cases) < 2:
+            return []
+        if not (directory / "data.csv").exists():
+            return []
+        data = read_frame(directory / "data.csv", dtype={"split": str})
+        if label not in data:
+            return []
+        mean = float(data.loc[data["split"] == "train", label].astype(float).mean())
+        reached = float(cases["absolute_error"].mean())
+        guessed = float((cases["truth"].astype(float) - mean).abs().mean())
+        if reached < guessed or mean != mean:
+            return []
+        return [
+            f"'{method.name}' has a mean error of {reached:.3g} at {site}; always saying the training cases' mean of "
+            f"{mean:.3g} has {guessed:.3g}."
+        ]
+
+
+def _confidence(rows: Any, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    probabilities = rows[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
+    return probabilities.max(axis=1), (rows["truth"].astype(str) == rows["predicted"].astype(str)).to_numpy()
+
+
+def _confusions(tables: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Counts of test cases, true by predicted class, of the target sites where there are some."""
+    made = []
+    for name, rows in tables.items():
+        part = rows[rows["role"] == "target"]
+        part = part if len(part) else rows
+        truth, predicted = part["truth"].astype(str), part["predicted"].astype(str)
+        counts = [[int(((truth == t) & (predicted == p)).sum()) for p in classes] for t in classes]
+        made.append({"method": name, "rows": list(zip(classes, counts, strict=True)), "classes": classes})
+    return made
