@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from mdx.evaluation.classification import SetScore
-from mdx.evaluation.statistics import goodness, holm, resampled_weights
+from mdx.evaluation.signed_ranks import rank_biserial, wilcoxon_p
+from mdx.evaluation.statistics import Draw, goodness, holm, resampled_weights, subject_codes
 
 NAN = float("nan")
 TAILS = (0.025, 0.975)
@@ -38,14 +39,16 @@ class MethodScores:
 
 
 def case_scores(values: Sequence[float] | np.ndarray) -> MethodScores:
-    """The mean over cases; a case without a score is left out."""
+    """The mean over cases; a case without a score is left out. Of (n, m) values the means of the m columns."""
     each = np.asarray(values, dtype=float)
     defined = np.isfinite(each)
     filled = np.where(defined, each, 0.0)
+    alike = each.ndim > 1 and defined.all()
+    counted = defined[:, :1] if alike else defined
 
     def weighted(weights: np.ndarray) -> np.ndarray:
-        total = weights @ defined
-        return np.divide(weights @ filled, total, out=np.full(len(weights), np.nan), where=total > 0)
+        total, sums = weights @ counted, weights @ filled
+        return np.divide(sums, total, out=np.full(sums.shape, np.nan), where=total > 0)
 
     return MethodScores(weighted, each)
 
@@ -98,7 +101,8 @@ def compare_group(
 
     Returns:
         ``methods``: mean, SD over cases, 95 % interval over subjects.
-        ``pairs``: see ``_pair``, with ``p_holm`` over the ranked methods' pairs of this group; ``family``, how many.
+        ``pairs``: see ``_pairs_of_cases``, with ``p_holm`` over the ranked methods' pairs of this group.
+        ``family``: how many those are.
         ``ranks``: see ``rank_stability``; ``order_stays``; ``friedman_p`` of the ranks within subjects.
     """
     names = [str(s) for s in subjects]
@@ -108,8 +112,13 @@ def compare_group(
     now = {name: float(m.weighted(whole)[0]) for name, m in methods.items()}
     drawn = {name: m.weighted(weights) if several else np.full(1, np.nan) for name, m in methods.items()}
     described = [_describe(name, m, names, now[name], drawn[name]) for name, m in methods.items()]
-    chosen = [(n, reference) for n in methods if n != reference] if reference else itertools.combinations(methods, 2)
-    pairs = [_pair(a, b, methods, names, better, weights, now, drawn) for a, b in chosen]
+    everyone = itertools.combinations(methods, 2)
+    chosen = [(n, reference) for n in methods if n != reference] if reference else list(everyone)
+    values = {name: m.values for name, m in methods.items() if m.values is not None}
+    if not chosen or len(values) < len(methods):
+        pairs = _pairs_of_sets(chosen, len(set(names)), now, drawn)
+    else:
+        pairs = _pairs_of_cases(chosen, values, names, better, weights, now, drawn)
     competitors = list(methods if ranked is None else ranked)
     family = [row for row in pairs if {row["a"], row["b"]} <= set(competitors)]
     for row in pairs:
@@ -146,66 +155,59 @@ def interval(drawn: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _pair(
-    a: str, b: str, methods: Mapping[str, MethodScores], subjects: Sequence[str], better: str, weights: np.ndarray,
-    now: Mapping[str, float], drawn: Mapping[str, np.ndarray],
-) -> dict[str, Any]:  # fmt: skip
+def intervals(drawn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``interval`` of each column."""
+    if np.isfinite(drawn).all():
+        low, high = np.quantile(drawn, TAILS, axis=0)
+        return low, high
+    low, high = np.array([interval(column) for column in drawn.T]).T
+    return low, high
+
+
+def _pairs_of_sets(
+    chosen: Sequence[tuple[str, str]], n_subjects: int, now: Mapping[str, float], drawn: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """``_pairs_of_cases`` of scores that only a set of cases has: no test, no counts."""
+    made = []
+    for a, b in chosen:
+        low, high = interval(drawn[a] - drawn[b])
+        nothing = {"p": NAN, "smallest_p": NAN, "effect": NAN, "wins": None, "losses": None, "ties": None}
+        made.append({"a": a, "b": b, "mean_a": now[a], "mean_b": now[b], "difference": now[a] - now[b], "low": low,
+                     "high": high, **nothing, "n_subjects": n_subjects, "n_undefined": 0})  # fmt: skip
+    return made
+
+
+def _pairs_of_cases(
+    chosen: Sequence[tuple[str, str]], values: Mapping[str, np.ndarray], subjects: Sequence[str], better: str,
+    weights: np.ndarray, now: Mapping[str, float], drawn: Mapping[str, np.ndarray],
+) -> list[dict[str, Any]]:  # fmt: skip
     """a against b on the cases that both have a score for.
 
     Returns:
-        ``difference`` (a - b) with ``low`` and ``high``; of a score of cases also Wilcoxon's two-sided ``p`` over
-        subjects (their cases averaged first), ``smallest_p`` that so many subjects can give, ``effect`` (see
-        ``rank_biserial``), and the subjects in which a is better (``wins``), worse (``losses``) and equal (``ties``).
+        ``difference`` (a - b) with ``low`` and ``high``; Wilcoxon's two-sided ``p`` over subjects (their cases averaged
+        first), ``smallest_p`` that so many subjects can give, ``effect`` (see ``rank_biserial``), and the subjects in
+        which a is better (``wins``), worse (``losses``) and equal (``ties``).
     """
-    x, y = methods[a].values, methods[b].values
-    row: dict[str, Any] = {"a": a, "b": b, "mean_a": now[a], "mean_b": now[b]}
-    if x is None or y is None:
-        low, high = interval(drawn[a] - drawn[b])
-        nothing = {"p": NAN, "smallest_p": NAN, "effect": NAN, "wins": None, "losses": None, "ties": None}
-        return row | {"difference": now[a] - now[b], "low": low, "high": high, **nothing,
-                      "n_subjects": len(set(subjects)), "n_undefined": 0}  # fmt: skip
-    gap = case_scores(x - y)
-    low, high = interval(gap.weighted(weights)) if len(weights) > 1 else (NAN, NAN)
-    each = subject_means(x - y, subjects) * goodness(1.0, better)
-    return row | {
-        "difference": float(gap.weighted(np.ones((1, len(subjects))))[0]), "low": low, "high": high,
-        "p": _wilcoxon(each), "smallest_p": 2.0 ** (1 - len(each)) if len(each) else NAN,
-        "effect": rank_biserial(each), "wins": int((each > 0).sum()), "losses": int((each < 0).sum()),
-        "ties": int((each == 0).sum()), "n_subjects": len(each),
-        "n_undefined": int((~np.isfinite(x - y)).sum()),
+    gaps = np.column_stack([values[a] - values[b] for a, b in chosen])
+    mean = case_scores(gaps).weighted
+    low, high = intervals(mean(weights)) if len(weights) > 1 else np.full((2, len(chosen)), NAN)
+    each = subject_means(gaps, subjects) * goodness(1.0, better)
+    n = (~np.isnan(each)).sum(axis=0)
+    columns = {
+        "difference": mean(np.ones((1, len(gaps))))[0], "low": low, "high": high,
+        "p": wilcoxon_p(each), "smallest_p": np.where(n > 0, 2.0 ** (1 - n), NAN), "effect": rank_biserial(each),
+        "wins": (each > 0).sum(axis=0), "losses": (each < 0).sum(axis=0), "ties": (each == 0).sum(axis=0),
+        "n_subjects": n, "n_undefined": (~np.isfinite(gaps)).sum(axis=0),
     }  # fmt: skip
+    listed = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+    named = [{"a": a, "b": b, "mean_a": now[a], "mean_b": now[b]} for a, b in chosen]
+    return [start | row for start, row in zip(named, listed, strict=True)]
 
 
 def subject_means(values: np.ndarray, subjects: Sequence[str]) -> np.ndarray:
-    """(subjects,) mean of each subject's defined values, in the order of their names."""
-    table: Any = pd.DataFrame({"v": values, "subject": list(subjects)}).dropna()
-    return table.groupby("subject")["v"].mean().to_numpy()
-
-
-def _wilcoxon(each: np.ndarray) -> float:
-    """Two-sided p of the signed-rank test; 1 where nothing differs, NaN without a subject."""
-    from scipy import stats
-
-    if not len(each):
-        return NAN
-    if len(each) == 1 or not np.any(each != 0):
-        return 1.0
-    found: Any = stats.wilcoxon(each)
-    return float(found.pvalue)
-
-
-def rank_biserial(gains: np.ndarray) -> float:
-    """Matched-pairs rank-biserial correlation (Kerby 2014): (ranks of gains - ranks of losses) / all ranks.
-
-    1 where every subject gains; subjects without a change are left out; NaN where nothing changes.
-    """
-    from scipy.stats import rankdata
-
-    moved = gains[gains != 0]
-    if not len(moved):
-        return NAN
-    ranks = rankdata(np.abs(moved))
-    return float((ranks[moved > 0].sum() - ranks[moved < 0].sum()) / ranks.sum())
+    """(subjects, pairs) mean of each subject's defined values, in the order of their names; NaN where it has none."""
+    table: Any = pd.DataFrame(values).groupby(subject_codes(subjects))
+    return table.mean().to_numpy()
 
 
 def rank_stability(
@@ -264,19 +266,21 @@ def _subject_ranks(
         return {}, NAN
     ranks = (table * goodness(-1.0, better)).rank(axis=1)
     p = NAN
-    if len(values) > 2 and len(table) > 1 and (ranks.nunique(axis=1) > 1).any():
+    if len(values) > 2 and len(table) > 1 and (ranks.max(axis=1) > ranks.min(axis=1)).any():
         found: Any = stats.friedmanchisquare(*(ranks[n] for n in values))
         p = float(found.pvalue)
     return {str(n): float(r) for n, r in ranks.mean().items()}, p
 
 
 def site_gap(
-    method: Callable[[np.ndarray], MethodScores], subjects: Sequence[Any], sites: Sequence[str], better: str
-) -> dict[str, Any]:
+    method: Callable[[np.ndarray], MethodScores], subjects: Sequence[Any], sites: Sequence[str], better: str,
+    draw: Draw = resampled_weights,
+) -> dict[str, Any]:  # fmt: skip
     """The worst and the best site of a method, and the gap between them with its interval over subjects.
 
     Args:
         method: the method's scores on the cases of an index array.
+        draw: ``remembered_draws`` for several methods on the same cases.
 
     Returns:
         ``worst`` and ``best``, each with its ``_mean``, the worst with ``_low`` and ``_high``; ``gap`` (at least 0),
@@ -292,27 +296,29 @@ def site_gap(
             ("worst_mean", "worst_low", "worst_high", "best_mean", "gap", "gap_low", "gap_high"), NAN
         )
     worst, best = order[0], order[-1]
-    drawn = _drawn_at(method, names, cases[worst], cases[best])
+    drawn = _drawn_at(method, names, cases[worst], cases[best], draw)
     low, high = interval(goodness(1.0, better) * (drawn[1] - drawn[0]))
-    worst_low, worst_high = interval(_drawn(method, names, cases[worst]))
+    worst_low, worst_high = interval(_drawn(method, names, cases[worst], draw))
     return {
         "worst": worst, "worst_mean": means[worst], "worst_low": worst_low, "worst_high": worst_high, "best": best,
         "best_mean": means[best], "gap": abs(means[best] - means[worst]), "gap_low": low, "gap_high": high,
     }  # fmt: skip
 
 
-def _drawn(method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, cases: np.ndarray, seed: int = 0) -> Any:
+def _drawn(
+    method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, cases: np.ndarray, draw: Draw, seed: int = 0
+) -> Any:
     """(R,) the score on resampled subjects of some cases; NaN where there is one subject."""
     names = subjects[cases].tolist()
-    return method(cases).weighted(resampled_weights(names, seed)) if len(set(names)) > 1 else np.full(1, np.nan)
+    return method(cases).weighted(draw(names, seed)) if len(set(names)) > 1 else np.full(1, np.nan)
 
 
 def _drawn_at(
-    method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, a: np.ndarray, b: np.ndarray
+    method: Callable[[np.ndarray], MethodScores], subjects: np.ndarray, a: np.ndarray, b: np.ndarray, draw: Draw
 ) -> tuple[np.ndarray, np.ndarray]:
     """The scores at two sites on resampled subjects: drawn together if any was scanned at both, else apart."""
     if not set(subjects[a]) & set(subjects[b]):
-        x, y = _drawn(method, subjects, a, seed=0), _drawn(method, subjects, b, seed=1)
+        x, y = _drawn(method, subjects, a, draw), _drawn(method, subjects, b, draw, seed=1)
         return (x, y) if len(x) == len(y) else (np.full(1, np.nan), np.full(1, np.nan))
-    weights = resampled_weights(np.concatenate([subjects[a], subjects[b]]).tolist())
+    weights = draw(np.concatenate([subjects[a], subjects[b]]).tolist())
     return method(a).weighted(weights[:, : len(a)]), method(b).weighted(weights[:, len(a) :])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,29 +12,68 @@ import pandas as pd
 
 COLUMNS = ("metric", "better", "group", "n_cases", "n_subjects", "n_undefined", "mean", "std", "median", "low", "high")
 RESAMPLINGS = 2000
+BLOCK = 2**16
+"""Draws at a time, so that what is counted stays in the processor's cache."""
+Draw = Callable[..., np.ndarray]
+"""The names of the cases' subjects, and a seed, to (R, n) weights: ``resampled_weights``."""
 
 
 def bootstrap_interval(
     values: np.ndarray, subjects: Sequence[Any], seed: int = 0, n: int = RESAMPLINGS, level: float = 0.95
 ) -> tuple[float, float]:
     """Percentile interval of the mean, resampling subjects with all their cases; NaN for fewer than two subjects."""
-    values = np.asarray(values, dtype=float)
-    if len(set(map(str, subjects))) < 2:
-        return float("nan"), float("nan")
-    weights = resampled_weights(subjects, seed, n)
-    means = weights @ values / weights.sum(axis=1)
+    return bootstrap_intervals(np.asarray(values, dtype=float)[:, None], subject_codes(subjects), seed, n, level)[0]
+
+
+def bootstrap_intervals(
+    values: np.ndarray, subjects: np.ndarray, seed: int = 0, n: int = RESAMPLINGS, level: float = 0.95
+) -> list[tuple[float, float]]:
+    """``bootstrap_interval`` of each column of (cases, m) values, of the subjects of its cases that are not NaN.
+
+    Args:
+        subjects: (cases,) ints in the order of the subjects' names. Columns with equally many subjects share draws.
+    """
+    alike: dict[int, dict[int, tuple[np.ndarray, np.ndarray]]] = defaultdict(dict)
+    for column in range(values.shape[1]):
+        defined = ~np.isnan(values[:, column])
+        present, index = np.unique(subjects[defined], return_inverse=True)
+        k = len(present)
+        alike[k][column] = np.bincount(index, values[defined, column], k), np.bincount(index, minlength=k)
+    found = [(float("nan"), float("nan"))] * values.shape[1]
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
+    for k in set(alike) - {0, 1}:
+        sums, sizes = (np.column_stack(part) for part in zip(*alike[k].values(), strict=True))
+        means = np.concatenate([(counts @ sums) / (counts @ sizes) for counts in _drawn_counts(k, seed, n)])
+        for column, low, high in zip(alike[k], *np.quantile(means, [tail, 1 - tail], axis=0).tolist(), strict=True):
+            found[column] = low, high
+    return found
+
+
+def subject_codes(subjects: Sequence[Any]) -> np.ndarray:
+    """(cases,) int of each case's subject, in the order of their names."""
+    return np.unique(np.asarray(subjects, dtype=str), return_inverse=True)[1]
 
 
 def resampled_weights(subjects: Sequence[Any], seed: int = 0, n: int = RESAMPLINGS) -> np.ndarray:
     """(n, cases): how often each case is drawn when subjects are drawn with replacement, all their cases with them."""
-    _, index = np.unique(np.asarray(subjects, dtype=str), return_inverse=True)
-    k = int(index.max()) + 1
-    drawn = np.random.default_rng(seed).integers(k, size=(n, k))
-    counts = np.bincount((drawn + np.arange(n)[:, None] * k).ravel(), minlength=n * k).reshape(n, k)
-    return counts[:, index].astype(float)
+    index = subject_codes(subjects)
+    return np.concatenate([counts[:, index] for counts in _drawn_counts(int(index.max()) + 1, seed, n)])
+
+
+def remembered_draws() -> Draw:
+    """``resampled_weights`` that keeps the last few, for as long as the function is kept."""
+    kept = lru_cache(maxsize=3)(resampled_weights)
+    return lambda subjects, seed=0: kept(tuple(subjects), seed)
+
+
+def _drawn_counts(k: int, seed: int, n: int) -> Iterator[np.ndarray]:
+    """How often each of ``k`` subjects is drawn, as blocks of the rows of an (n, k) array that suit the cache."""
+    generator = np.random.default_rng(seed)
+    block = max(1, BLOCK // k)
+    for start in range(0, n, block):
+        rows = min(block, n - start)
+        drawn = generator.integers(k, size=(rows, k)) + np.arange(rows)[:, None] * k
+        yield np.bincount(drawn.ravel(), minlength=rows * k).reshape(rows, k).astype(float)
 
 
 def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLINGS) -> pd.DataFrame:
@@ -45,12 +86,11 @@ def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLIN
     Returns:
         columns ``COLUMNS``. A score that is not defined for a case (NaN) is left out of the mean and counted.
     """
-    made: list[dict[str, Any]] = []
-    for metric, better in metrics.items():
-        if metric not in rows:
-            continue
-        found = [{"better": better} | _describe(part, metric, group, n) for group, part in groups(rows)]
-        made += [*found, *worst_sites(found)]
+    found: dict[str, list[dict[str, Any]]] = {metric: [] for metric in metrics if metric in rows}
+    for group, part in groups(rows.assign(subject=subject_codes(rows["subject"].tolist()))):
+        for row in _describe(part, list(found), group, n):
+            found[row["metric"]].append({"better": metrics[row["metric"]]} | row)
+    made = [row for each in found.values() for row in (*each, *worst_sites(each))]
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
@@ -78,23 +118,26 @@ def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield f"site={site}", part
 
 
-def _describe(part: pd.DataFrame, metric: str, group: str, n: int) -> dict[str, Any]:
-    defined: Any = part.dropna(subset=[metric])
-    values = defined[metric].to_numpy(dtype=float)
-    some = len(values) > 0
-    low, high = bootstrap_interval(values, defined["subject"].tolist(), n=n)
-    return {
-        "metric": metric,
-        "group": group,
-        "n_cases": len(values),
-        "n_subjects": int(defined["subject"].nunique()),
-        "n_undefined": len(part) - len(defined),
-        "mean": float(values.mean()) if some else float("nan"),
-        "std": float(values.std()) if some else float("nan"),
-        "median": float(np.median(values)) if some else float("nan"),
-        "low": low,
-        "high": high,
-    }
+def _describe(part: pd.DataFrame, metrics: Sequence[str], group: str, n: int) -> Iterator[dict[str, Any]]:
+    scores = part[list(metrics)].to_numpy(dtype=float)
+    subjects = part["subject"].to_numpy()
+    intervals = bootstrap_intervals(scores, subjects, n=n)
+    for metric, column, (low, high) in zip(metrics, scores.T, intervals, strict=True):
+        defined = ~np.isnan(column)
+        values = column[defined]
+        some = len(values) > 0
+        yield {
+            "metric": metric,
+            "group": group,
+            "n_cases": len(values),
+            "n_subjects": len(np.unique(subjects[defined])),
+            "n_undefined": len(part) - len(values),
+            "mean": float(values.mean()) if some else float("nan"),
+            "std": float(values.std()) if some else float("nan"),
+            "median": float(np.median(values)) if some else float("nan"),
+            "low": low,
+            "high": high,
+        }
 
 
 def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence[Any], seed: int = 0) -> dict[str, Any]:

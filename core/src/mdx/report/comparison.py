@@ -12,7 +12,7 @@ import numpy as np
 from mdx.errors import RefusedError, UsageError, nearest
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
 from mdx.evaluation.comparison import MethodScores, case_scores_over_seeds, compare_group, set_scores, site_gap
-from mdx.evaluation.statistics import goodness
+from mdx.evaluation.statistics import goodness, remembered_draws
 from mdx.files import cannot_write, plain, write_atomically, write_json
 from mdx.report import comparison_figures as figures
 from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
@@ -263,12 +263,13 @@ def _of_metric(
         groups.append({"group": group, "n_cases": len(index), "n_subjects": len(set(subjects)), **found})
     lead, index = groups[0], cases.groups(leading)[leading]
     by_seed = _by_seed(cases, index, ranked)
-    subjects, sites = (cases.facts[c].to_numpy()[index] for c in ("subject", "site"))
+    subjects, sites = (cases.facts[c].to_numpy()[index].tolist() for c in ("subject", "site"))
+    draw = remembered_draws()
     for row in lead["methods"]:
         name = row["method"]
         values = [s["means"][name] for s in by_seed if name in s["means"]]
         row["sd_over_seeds"] = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-        row |= site_gap(_at(cases, name, index), subjects.tolist(), sites.tolist(), cases.better)
+        row |= site_gap(_at(cases, name, index), subjects, sites, cases.better, draw)
     for pair in lead["pairs"]:
         ways = [_gain(s["means"], pair, cases.better) for s in by_seed if {pair["a"], pair["b"]} <= set(s["means"])]
         pair |= {"seeds": len(ways), "seeds_won": sum(w > 0 for w in ways)}
