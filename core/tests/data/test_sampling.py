@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
-from mdx.data.sampling import AllSlices, RandomPatches, RandomSlices, make_loader
+from mdx.data.sampling import Piece, RandomPatches, RandomSlices, SlicePairs, Slices, make_loader
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
@@ -65,7 +66,7 @@ def test_cases_and_slices_are_drawn_uniformly() -> None:
 
 
 def test_image_and_mask_are_cut_at_the_same_place() -> None:
-    for view in (RandomSlices(crop=(3, 4)), RandomSlices(crop=20), RandomPatches(4), AllSlices(axis=0)):
+    for view in (RandomSlices(crop=(3, 4)), RandomSlices(crop=20), RandomPatches(4), Slices(axis=0)):
         for batch in make_loader(cohort(), 2, view=view, steps=4, seed=2):
             inside = batch.mask == (batch.image % 2 == 0)
             padding = batch.image == batch.image.amin(dim=tuple(range(2, batch.image.ndim)), keepdim=True)
@@ -92,7 +93,7 @@ def test_a_patch_is_where_its_position_says() -> None:
 
 def test_all_slices_are_each_seen_once() -> None:
     seen = []
-    for batch in make_loader(cohort(), 3, view=AllSlices(), seed=5):
+    for batch in make_loader(cohort(), 3, view=Slices(), seed=5):
         assert batch.position is not None
         seen += list(zip(batch.case_ids, batch.position[:, 0].tolist(), strict=True))
     assert sorted(seen) == [(str(i), z) for i in range(4) for z in range(5)]
@@ -100,13 +101,13 @@ def test_all_slices_are_each_seen_once() -> None:
 
 
 def test_without_shuffling_slices_come_in_order() -> None:
-    batches = list(make_loader(cohort(2), 10, view=AllSlices(), shuffle=False, seed=0))
+    batches = list(make_loader(cohort(2), 10, view=Slices(), shuffle=False, seed=0))
     assert batches[0].case_ids == ["0"] * 5 + ["1"] * 5
 
 
 def test_a_two_dimensional_image_is_one_slice() -> None:
     data = cohort(3, (6, 8))
-    assert [b.image.shape for b in make_loader(data, 3, view=AllSlices(), seed=0)] == [(3, 1, 6, 8)]
+    assert [b.image.shape for b in make_loader(data, 3, view=Slices(), seed=0)] == [(3, 1, 6, 8)]
     assert next(iter(make_loader(data, 2, view=RandomSlices(crop=4), seed=0))).image.shape == (2, 1, 4, 4)
 
 
@@ -117,7 +118,7 @@ def test_wholes_are_all_cases_once() -> None:
     assert batches[0].position is None
 
 
-@pytest.mark.parametrize("view", [None, RandomSlices(crop=4), AllSlices()])
+@pytest.mark.parametrize("view", [None, RandomSlices(crop=4), Slices()])
 def test_batches_depend_on_the_seed_and_not_on_the_workers(view) -> None:
     alone = list(make_loader(cohort(), 2, view=view, steps=6, seed=7))
     assert same(alone, list(make_loader(cohort(), 2, view=view, steps=6, seed=7, workers=2)))
@@ -209,3 +210,132 @@ def test_the_parts_of_a_batch_hold_its_items_in_order_with_labels_and_positions(
     assert torch.equal(torch.cat([part.position for part in parts if part.position is not None]), batch.position)
     assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
     assert torch.equal(torch.cat([part.mask for part in parts]), batch.mask)
+
+
+def test_neighbours_are_channels_in_order_and_the_last_slice_is_repeated_beyond_the_ends() -> None:
+    (batch,) = make_loader(cohort(1), 5, view=Slices(neighbours=1), shuffle=False, seed=0)
+    assert batch.image.shape == (5, 3, 6, 8)
+    assert (batch.image[:, :, 0, 0] - 1000).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 4]]
+    assert torch.equal(batch.mask[:, 0], (batch.image[:, 1] % 2 == 0).float())
+
+
+def test_a_picture_is_its_own_neighbour() -> None:
+    (batch,) = make_loader(cohort(1, (6, 8)), 1, view=Slices(neighbours=1), seed=0)
+    assert torch.equal(batch.image[:, :1].expand(-1, 3, -1, -1), batch.image)
+
+
+def test_every_third_slice_is_kept_with_its_number_in_the_volume() -> None:
+    (batch,) = make_loader(cohort(1), 9, view=Slices(every=3), shuffle=False, seed=0)
+    assert batch.position is not None
+    assert batch.position.tolist() == [[0], [3]]
+    (drawn,) = make_loader(cohort(1), 50, view=RandomSlices(every=3, neighbours=2), steps=1, seed=0)
+    assert drawn.position is not None
+    assert set(drawn.position.flatten().tolist()) == {0, 3}
+    assert drawn.image.shape[1] == 5
+
+
+@pytest.mark.parametrize("view", [Slices, RandomSlices])
+def test_slices_that_cannot_be_cut_are_refused(view) -> None:
+    with pytest.raises(DataError, match="every=0"):
+        view(every=0)
+    with pytest.raises(DataError, match="neighbours=-1"):
+        view(neighbours=-1)
+
+
+def test_a_slice_comes_with_another_of_its_volume_far_enough_away() -> None:
+    """Seed 0; 60 passes over 2 volumes of 5 slices: every pair 2 or more apart is seen, and no other."""
+    seen = set()
+    for batch in make_loader(cohort(2), 10, view=SlicePairs(apart=2), steps=60, seed=0):
+        assert batch.position is not None
+        for case, image, second, (z, other) in zip(
+            batch.case_ids, batch.image, batch["second"], batch.position.tolist(), strict=True
+        ):
+            assert (image[0, 0, 0], second[0, 0, 0]) == (1000 * (1 + int(case)) + z, 1000 * (1 + int(case)) + other)
+            seen.add((z, other))
+    assert seen == {(a, b) for a in range(5) for b in range(5) if abs(a - b) >= 2}
+
+
+def test_slices_without_a_partner_are_left_out_and_a_volume_without_pairs_is_refused() -> None:
+    (batch,) = make_loader(cohort(1), 9, view=SlicePairs(apart=4), shuffle=False, seed=0)
+    assert batch.position is not None
+    assert batch.position.tolist() == [[0, 4], [4, 0]]
+    with pytest.raises(DataError, match=r"5 slice\(s\), no two of which are 5 apart"):
+        list(make_loader(cohort(1), 1, view=SlicePairs(apart=5), seed=0))
+
+
+def test_a_sampler_chooses_pieces_of_cases() -> None:
+    def two_slices(data: Dataset, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+        yield from ((1, 4), (0, 2))
+
+    (batch,) = make_loader(cohort(2), 4, view=Slices(), sampler=two_slices, seed=0)
+    assert batch.position is not None
+    assert (batch.case_ids, batch.position.tolist()) == (["1", "0"], [[4], [2]])
+
+
+def test_a_piece_that_a_case_does_not_have_is_refused() -> None:
+    with pytest.raises(DataError, match="piece 5, and there are 5"):
+        list(make_loader(cohort(1), 1, view=Slices(), sampler=lambda data, rng: iter([(0, 5)]), seed=0))
+
+
+def test_columns_of_the_cases_arrive_in_the_batch() -> None:
+    rows = [replace(c, columns={"tone": i, "weight": i / 2, "lab": f"L{i}"}) for i, c in enumerate(cohort(3).cases)]
+    data = Dataset(TASK, rows, Numbered())
+    also = {"tone": "tone", "lab": "lab", "weight": "weight", "site": lambda case: "AB".index(case.site)}
+    (batch,) = make_loader(data, 9, view=Slices(every=3), shuffle=False, also=also, seed=0)
+    assert (batch["tone"].tolist(), batch["tone"].dtype) == ([0, 0, 1, 1, 2, 2], torch.int64)
+    assert (batch["weight"].tolist(), batch["weight"].dtype) == ([0, 0, 0.5, 0.5, 1, 1], torch.float32)
+    assert batch["lab"] == ["L0", "L0", "L1", "L1", "L2", "L2"]
+    assert batch["site"].tolist() == [0] * 6
+    assert [part["lab"] for part in batch.parts(4)] == [["L0", "L0", "L1", "L1"], ["L2", "L2"]]
+
+
+def test_a_column_that_is_empty_for_a_case_or_hidden_is_refused() -> None:
+    task = Task("regression", (), ("image",), 3, ("A",), "age")
+    rows = [replace(c, columns={"age": 50.0, "tone": None if i else 1}) for i, c in enumerate(cohort(2).cases)]
+    data = Dataset(task, rows, Numbered())
+    with pytest.raises(DataError, match=r"1 case\(s\) have no 'tone' \(1\)"):
+        make_loader(data, 2, also={"tone": "tone"}, seed=0)
+    with pytest.raises(DataError, match="no case has a value in the column 'tine'"):
+        make_loader(data, 2, also={"tone": "tine"}, seed=0)
+    with pytest.raises(HiddenLabelError, match="'age' of 1 case"):
+        make_loader(data.without_labels(role="target"), 2, also={"years": "age"}, seed=0)
+    hidden = data.without_labels(role="target")
+    (batch,) = make_loader(hidden, 2, also={"years": lambda case: case.value("age")}, shuffle=False, seed=0)
+    assert batch["years"] == [50.0, None]
+
+
+def test_a_column_and_a_tensor_of_a_view_cannot_have_one_name() -> None:
+    with pytest.raises(DataError, match="'second' is a tensor of the view"):
+        list(make_loader(cohort(1), 1, view=SlicePairs(apart=1), also={"second": "site"}, seed=0))
+
+
+class Shuffled(Slices):
+    """Rows of a slice in another order, which arrives with it; named for the first case only where it is to fail."""
+
+    odd = False
+
+    def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+        piece, order = super().cut(sample, index, rng), torch.from_numpy(rng.permutation(6))
+        more = {} if self.odd and sample.case.id != "0" else {"order": order, "whole": piece.image}
+        return Piece(piece.image[:, order], piece.mask, piece.position, more)
+
+
+class OddlyShuffled(Shuffled):
+    odd = True
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_a_view_names_arrives_in_the_batch_and_stays_with_its_parts(workers: int) -> None:
+    for batch in make_loader(cohort(), 3, view=Shuffled(), steps=4, seed=0, workers=workers):
+        for part in (*batch.parts(2), batch.to(torch.device("cpu"))):
+            assert part["order"].shape == (len(part), 6)
+            for image, order, whole in zip(part.image, part["order"], part["whole"], strict=True):
+                assert torch.equal(image, whole[:, order])
+
+
+def test_what_only_some_pieces_have_is_refused_and_what_none_has_is_named() -> None:
+    with pytest.raises(DataError, match="'order' must have one shape in all pieces"):
+        list(make_loader(cohort(2), 10, view=OddlyShuffled(), seed=0))
+    batch = next(iter(make_loader(cohort(1), 1, view=Shuffled(), seed=0)))
+    with pytest.raises(DataError, match="has no 'ordre'"):
+        _ = batch["ordre"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,16 @@ import torch
 from torch import Tensor
 
 from mdx.data.labels import label_of
-from mdx.data.views import AllSlices, Piece, RandomPatches, RandomSlices, View, Wholes
-from mdx.errors import DataError
-from mdx.interfaces.dataset import Batch, Case, Dataset, Sample
+from mdx.data.views import Piece, RandomPatches, RandomSlices, SlicePairs, Slices, View, Wholes
+from mdx.errors import DataError, nearest
+from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, hidden_label
 
-__all__ = ["AllSlices", "Loader", "Piece", "RandomPatches", "RandomSlices", "View", "Wholes", "make_loader"]
+__all__ = [
+    "Loader", "Piece", "RandomPatches", "RandomSlices", "SlicePairs", "Slices", "View", "Wholes", "make_loader",
+]  # fmt: skip
 
-Sampler = Callable[[Dataset, np.random.Generator], Iterator[int]]
+Sampler = Callable[[Dataset, np.random.Generator], Iterator[int | tuple[int, int]]]
+Column = str | Callable[[Case], Any]
 KEPT_BYTES = 1 << 30
 
 
@@ -65,6 +68,7 @@ def make_loader(
     steps: int | None = None,
     endless: bool = False,
     shuffle: bool = True,
+    also: Mapping[str, Column] | None = None,
     seed: int,
     workers: int = 0,
     rank: int = 0,
@@ -75,17 +79,24 @@ def make_loader(
 
     Args:
         view: what is cut out of each sample; None for wholes.
-        sampler: yields indices of cases, drawn anew for each pass, instead of all cases in (shuffled) order.
+        sampler: yields indices of cases, drawn anew for each pass, instead of all cases in (shuffled) order; all pieces
+            of a case follow each other, unless (case, piece) is yielded: one of them.
         steps: exactly so many batches, in as many passes as it takes; ``endless``: never an end.
         shuffle: cases in random order; random views then draw cases independently and uniformly.
+        also: what the batch says of its cases as ``batch["name"]``: a column, or a function of the case. Whole numbers
+            become (B,) int64, other numbers (B,) float32, anything else a list.
         rank, world: which part of each pass this process takes; parts are of equal length.
         pin: pin the memory of batches, for copies to a GPU.
 
-    Raises DataError while iterating if the images of a batch differ in shape.
+    Raises DataError while iterating if the images of a batch differ in shape; at once for a column that is empty for
+    some cases, and HiddenLabelError for a label that is hidden for some.
     """
     if batch_size < 1 or not len(data):
         raise DataError("there is nothing to load", "give at least one case and a batch size of at least 1")
-    return Loader(data, batch_size, view or Wholes(), sampler, steps, endless, shuffle, seed, workers, rank, world, pin)
+    columns = {name: _column(data, column) for name, column in (also or {}).items()}
+    return Loader(
+        data, batch_size, view or Wholes(), sampler, steps, endless, shuffle, seed, workers, rank, world, pin, columns
+    )
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ class Loader:
     rank: int
     world: int
     pin: bool
+    columns: Mapping[str, Tensor | list[Any]]
 
     def __iter__(self) -> Iterator[Batch]:
         batches = map(self.__getitem__, self._plan()) if self.workers == 0 else iter(self._parallel())
@@ -134,8 +146,8 @@ class Loader:
             first = next(drawn, None)
             if first is None:
                 raise DataError("the sampler yields no case", "check that the cases it looks for exist")
-            for index in itertools.chain([first], drawn):
-                yield from ((int(index), piece) for piece in range(self._pieces(int(index))))
+            for item in itertools.chain([first], drawn):
+                yield from self._asked(item)
             return
         n = len(self.data)
         if self.view.random and self.shuffle:
@@ -148,6 +160,20 @@ class Loader:
             items = [items[i] for i in order]
         share = math.ceil(len(items) / self.world)
         yield from itertools.islice(itertools.cycle(items), self.rank, share * self.world, self.world)
+
+    def _asked(self, item: int | tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """What one word of a sampler stands for. Raises DataError for a piece that the case does not have."""
+        if not isinstance(item, tuple):
+            yield from ((int(item), piece) for piece in range(self._pieces(int(item))))
+            return
+        index, piece = map(int, item)
+        count = self._pieces(index)
+        if not 0 <= piece < count:
+            raise DataError(
+                f"the sampler asks for piece {piece}, and there are {count} (from 0)",
+                "draw it with rng.integers(view.pieces(sample))", self.data.cases[index].id,
+            )  # fmt: skip
+        yield index, piece
 
     def _pieces(self, index: int) -> int:
         if isinstance(self.view, Wholes):
@@ -171,7 +197,16 @@ class Loader:
             labels=self._labels(samples, pieces, image),
             labelled=torch.tensor([name in sample.labels for sample in samples]),
             position=torch.tensor(positions) if positions else None,
+            more=self._columns([index for index, _ in items], _more(pieces, cases)),
         )
+
+    def _columns(self, chosen: list[int], more: dict[str, Tensor | list[Any]]) -> dict[str, Tensor | list[Any]]:
+        """The columns of the ``chosen`` cases beside ``more``. Raises DataError for a name that both have."""
+        for name, values in self.columns.items():
+            if name in more:
+                raise DataError(f"'{name}' is a tensor of the view and a column too", "name the column otherwise")
+            more[name] = values[chosen] if isinstance(values, Tensor) else [values[index] for index in chosen]
+        return more
 
     def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Tensor]:
         """The task's label of each item; zeros where it is hidden or missing."""
@@ -181,6 +216,28 @@ class Loader:
             for sample, piece in zip(samples, pieces, strict=True)
         ]
         return label_of(task).collate(task, values, image)
+
+
+def _column(data: Dataset, column: Column) -> Tensor | list[Any]:
+    """What ``column`` says of every case of ``data``, in their order."""
+    values = _values(data, column) if isinstance(column, str) else [column(case) for case in data.cases]
+    if all(isinstance(value, int) for value in values):
+        return torch.tensor(values, dtype=torch.int64)
+    numbers = all(isinstance(value, int | float) for value in values)
+    return torch.tensor(values, dtype=torch.float32) if numbers else values
+
+
+def _values(data: Dataset, name: str) -> list[Any]:
+    hidden = [case.id for case in data.cases if case.id in data.hidden] if name == data.task.label else []
+    if hidden:
+        raise hidden_label(name, hidden)
+    values = [case.value(name) for case in data.cases]
+    lacking = [case.id for case, value in zip(data.cases, values, strict=True) if value is None]
+    if len(lacking) == len(values):
+        raise DataError(f"no case has a value in the column '{name}'", nearest(name, data.cases[0].columns))
+    if lacking:
+        raise DataError(f"{len(lacking)} case(s) have no '{name}' ({', '.join(lacking[:3])})", "leave these cases out")
+    return values
 
 
 def _stacked(images: list[Tensor], cases: list[Case]) -> Tensor:
@@ -194,15 +251,25 @@ def _stacked(images: list[Tensor], cases: list[Case]) -> Tensor:
     return torch.stack(images)
 
 
+def _more(pieces: list[Piece], cases: list[Case]) -> dict[str, Tensor | list[Any]]:
+    """The named tensors of the pieces, stacked. Raises DataError where pieces differ in names or shapes."""
+    made: dict[str, Tensor | list[Any]] = {}
+    for name in dict.fromkeys(name for piece in pieces for name in piece.more):
+        values = [piece.more.get(name) for piece in pieces]
+        shapes = dict.fromkeys(None if value is None else tuple(value.shape) for value in values)
+        if len(shapes) > 1:
+            raise DataError(
+                f"'{name}' must have one shape in all pieces of a batch, and has {' and '.join(map(str, shapes))}",
+                "let the view give every piece the same names, with tensors of one shape",
+                ", ".join(case.id for case in cases[:3]),
+            )
+        made[name] = torch.stack(values)  # type: ignore[arg-type]
+    return made
+
+
 def _as_it_is(batch: Batch) -> Batch:
     return batch
 
 
 def _pinned(batch: Batch) -> Batch:
-    return replace(
-        batch,
-        image=batch.image.pin_memory(),
-        labels={name: value.pin_memory() for name, value in batch.labels.items()},
-        labelled=batch.labelled.pin_memory(),
-        position=None if batch.position is None else batch.position.pin_memory(),
-    )
+    return batch.each(Tensor.pin_memory)

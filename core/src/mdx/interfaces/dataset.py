@@ -131,6 +131,8 @@ class Batch:
         labels: visible labels by name; rows of hidden items hold zeros and may only be read through ``label``.
         labelled: (B,) bool; whether the task's label of the item is visible.
         position: (B, n) int64 where the item was cut out: slice index, or first voxel of the patch; None for wholes.
+        more: what else the items carry, read as ``batch["name"]``: tensors (B, ...) that the view made, and columns of
+            the cases (``run.loader(also=...)``), numbers as (B,) tensors, other values as lists of B.
     """
 
     image: Tensor
@@ -140,9 +142,16 @@ class Batch:
     labels: dict[str, Tensor]
     labelled: Tensor
     position: Tensor | None = None
+    more: dict[str, Tensor | list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.case_ids)
+
+    def __getitem__(self, name: str) -> Any:
+        """What the view or ``also`` brought under ``name``. Raises DataError for a name that nothing brought."""
+        if name not in self.more:
+            raise DataError(f"the batch has no '{name}'", nearest(name, self.more))
+        return self.more[name]
 
     def label(self, name: str) -> Tensor:
         """The label ``name`` of all items, (B, ...). Raises HiddenLabelError if one of them is hidden."""
@@ -169,20 +178,23 @@ class Batch:
                 labels={name: values[chosen] for name, values in self.labels.items()},
                 labelled=self.labelled[chosen],
                 position=None if self.position is None else self.position[chosen],
+                more={name: values[chosen] for name, values in self.more.items()},
             )
 
     def to(self, device: torch.device, non_blocking: bool = True) -> Batch:
         """The same batch on ``device``."""
 
-        def move(x: Tensor) -> Tensor:
-            return x.to(device, non_blocking=non_blocking)
+        return self.each(lambda x: x.to(device, non_blocking=non_blocking))
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with ``change`` made to every tensor."""
         return replace(
             self,
-            image=move(self.image),
-            labels={k: move(v) for k, v in self.labels.items()},
-            labelled=move(self.labelled),
-            position=None if self.position is None else move(self.position),
+            image=change(self.image),
+            labels={name: change(values) for name, values in self.labels.items()},
+            labelled=change(self.labelled),
+            position=None if self.position is None else change(self.position),
+            more={name: change(v) if isinstance(v, Tensor) else v for name, v in self.more.items()},
         )
 
 

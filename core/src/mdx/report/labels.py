@@ -28,10 +28,11 @@ def label_parts(methods: Sequence[Method], tables: Mapping[str, Any], task: Mapp
     label = task.get("label", "label")
     features = {m.name: _arrays(m) for m in methods[:2] if (m.directory / "embeddings.npz").exists()}
     return {
+        "confusions": [], "reliability": "", "scatter": "",
         **page_of(task).parts({m.name: tables[m.name] for m in methods[:SIDE_BY_SIDE]}, task),
         "embeddings": figures.embeddings(features, label) if features else "",
         "probes": _probes(methods),
-    }
+    }  # fmt: skip
 
 
 def _arrays(method: Method) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from mdx import stopping
 from mdx.config import OptimizerSettings, RunSettings
+from mdx.data.sampling import Column, Sampler
 from mdx.errors import DataError, DivergedError, MdxError, PluginError, StoppedError
 from mdx.interfaces.adapter import Adapter
 from mdx.interfaces.dataset import Dataset
@@ -401,15 +402,17 @@ class Run:
         batch_size: int,
         *,
         view: Any = None,
-        sampler: Callable[[Dataset, np.random.Generator], Iterator[int]] | None = None,
+        sampler: Sampler | None = None,
         steps: int | None = None,
         endless: bool = False,
         shuffle: bool = True,
+        also: Mapping[str, Column] | None = None,
     ) -> Loader:
         """Batches of ``data`` on the run's device; every pass draws anew, and the same in a replayed epoch.
 
-        ``view`` cuts slices or patches (``mdx.data.sampling``), ``sampler(data, rng)`` yields indices of cases,
-        ``steps`` limits a pass, ``endless`` repeats it. Raises DataError if ``data`` has no case.
+        ``view`` cuts slices or patches (``mdx.data.sampling``), ``sampler(data, rng)`` yields indices of cases or pairs
+        (case, piece), ``steps`` limits a pass, ``endless`` repeats it, ``also={"domain": domains.index}`` names columns
+        or functions of the case that are in the batch as ``batch["domain"]``. Raises DataError if ``data`` has no case.
         """
         if not len(data):
             raise DataError("there is no case to load", "check the splits and roles with 'mdx data check'")
@@ -417,7 +420,7 @@ class Run:
         self._loaders[place] += 1
         options = {
             "batch_size": batch_size, "view": view, "sampler": sampler, "steps": steps, "endless": endless,
-            "shuffle": shuffle, "workers": self.settings.workers, "rank": self.rank, "world": self.world,
+            "shuffle": shuffle, "also": also, "workers": self.settings.workers, "rank": self.rank, "world": self.world,
             "pin": self.device.type == "cuda",
         }  # fmt: skip
         name = f"{place}{self._loaders[place]}"

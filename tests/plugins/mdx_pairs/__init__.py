@@ -1,0 +1,1 @@
+"""A made-up segmentation method on slices with neighbours, pairs of slices and shuffled tiles."""
