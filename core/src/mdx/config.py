@@ -91,7 +91,6 @@ class RunSettings(Settings):
     processes: int = Field(1, ge=1, description="processes of one run (start it with torchrun)")
     threads: int | None = Field(None, ge=1, description="threads of one process; default: all cores of this machine")
     workers: int = Field(0, ge=0, description="processes that load batches")
-    compile: bool = Field(False, description="compile the networks with torch.compile")
     tolerance_mm: float = Field(1.0, gt=0, description="tolerance of the surface Dice in millimetres")
     bootstrap: int = Field(2000, ge=100, description="resamplings of a confidence interval")
     predictions: bool = Field(True, description="write the predictions of the test cases")

@@ -20,6 +20,7 @@ from mdx.report.figures import overlay
 from mdx.report.run import write_report
 from mdx.report.text import methods_of, reading_target, summary_table
 from mdx.runs.checkpoint import save_tree
+from mdx.runs.shown import Shown
 
 ODD = "B<script>&$x$"
 HIGH = [0.9, 0.8, 0.85, 0.95, 0.91, 0.83, 0.88, 0.97, 0.6, 0.7, 0.65, 0.75, 0.64, 0.71, 0.69, 0.74]
@@ -90,6 +91,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mask = np.zeros((1, 8, 9, 10), bool)
     mask[:, 2:5, 3:6, 4:7] = True
     overlay(folder / "figures" / "overlay_best.png", mask.astype(float), mask, mask, (1, 1, 2), f"site {ODD}")
+    for path, low in ((folder, 0.25), (folder / "baselines" / "plain", 0.125)):
+        shown = Shown(path, writes=True)
+        shown.curve("How it was <chosen>", [0, 1, 2], {"A": [low, 0.5, None]}, "radius", "dice", {"A": 1}, "Of val.")
+    Shown(folder, writes=True).table("Pool", [{"stage": "one", "cases": 12, "share": 0.5}, {"stage": "two"}], "")
+    Shown(folder, writes=True).picture("Restored", {"before": np.zeros((4, 5)), "after": np.ones((4, 5))}, "")
+    rows = [("one", "first", 0.5), ("one", "first", 0.7), ("two", "first", 0.4), ("two", "second", 1.0)]
+    (folder / "evaluations.jsonl").write_text("".join(
+        json.dumps({"stage": stage, "task": task, "case": "c", "dice": dice}) + "\n" for stage, task, dice in rows
+    ))  # fmt: skip
     write_report(folder)
     return folder
 
@@ -122,6 +132,30 @@ def test_the_numbers_are_those_of_the_summary(run: Path, page: str, method: str)
         assert f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" in page
 
 
+def test_a_curve_is_drawn_and_tabulated_for_each_method_that_shows_it(page: str) -> None:
+    (section,) = re.findall(r"(?s)<h2>How it was &lt;chosen&gt;</h2>(.*?)<h2>", page)
+    assert section.count("<svg") == 2
+    assert "method Of val. radius 0 1 2 A 0.250 0.500 - plain Of val. radius 0 1 2 A 0.125" in words(section)
+    assert section.count("<strong>0.500</strong>") == 2
+
+
+def test_a_table_of_a_method_has_the_columns_of_all_its_rows(page: str) -> None:
+    (section,) = re.findall(r"(?s)<h2>Pool</h2>(.*?)<h2>", page)
+    assert "stage cases share one 12 0.500 two - -" in words(section)
+
+
+def test_pictures_of_a_method_are_part_of_the_page(page: str) -> None:
+    (section,) = re.findall(r"(?s)<h2>Restored</h2>(.*?)<h2>", page)
+    assert section.count('<img src="data:image/png;base64,') == 2
+    assert "before after" in words(section)
+
+
+def test_the_scores_after_each_stage_are_a_matrix_of_stages_and_tasks(page: str) -> None:
+    (section,) = re.findall(r"(?s)<h2>After each stage of training</h2>(.*?)<h2>", page)
+    assert "Mean dice of the cases" in words(section)
+    assert "after first second one 0.600 - two 0.400 1.000" in words(section)
+
+
 def test_names_are_escaped(page: str) -> None:
     assert "<script>" not in page
     assert "B&lt;script&gt;&amp;$x$" in page
@@ -143,7 +177,7 @@ def test_the_page_needs_no_script_and_no_other_file(page: str) -> None:
 
 def test_the_drawings_take_their_colours_from_the_page(page: str) -> None:
     drawings = re.findall(r"(?s)<svg.*?</svg>", page)
-    assert len(drawings) == 7  # two scores, the changes, and the curves of four methods
+    assert len(drawings) == 9  # two scores, the changes, the curves of four methods, and what two of them show
     assert all("currentColor" in d and "#01020" not in d for d in drawings)
 
 

@@ -62,7 +62,6 @@ class MadeUp(Adapter[MadeUpConfig]):
                 x = batch.image.mean(dim=(2, 3))
                 p = model.site(model.encoder(x)).log_softmax(dim=1)
                 run.step(confuse, -p.mean(), clip_value=0.1, log={"confusion": -p.mean()})
-            run.track("history", epoch.index)
             # falls for three epochs, then rises: the best epoch is neither the first nor the last
             epoch.log(**{"val/odd": abs(epoch.index - 3) + float(run.rng("noise").random()) * 0.1})
 

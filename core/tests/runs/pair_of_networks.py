@@ -39,13 +39,16 @@ def work(rank: int, port: int, folder: str) -> None:
             seen += batch.case_ids
             x = batch.image.mean(dim=(2, 3)) * run.model.bare.scale
             run.step(optimizer, run.model.encoder(x).square().mean())
-    # a network that only training needs: each process draws other first weights for it
-    run.model["late"] = nn.Linear(4, 2)
+    run.add(late=nn.Linear(4, 2))  # each process draws other first weights for it
     late = run.optimizer("late", run.model.late.parameters(), "sgd", lr=0.1)
     for _ in run.epochs("two", 1):
         for batch in loader:
             run.step(late, run.model.late(batch.image.mean(dim=(2, 3))).square().mean())
-    leave(run, rank, folder, seen=seen)
+    # each process has seen other cases, and has running statistics of its own
+    run.add(normed=nn.BatchNorm1d(4))
+    run.model.normed.running_mean.fill_(rank)
+    whole = run.outputs(lambda batch: run.model.normed(batch.image.mean(dim=(2, 3))), dataset(8), 3)
+    leave(run, rank, folder, seen=seen, outputs=whole.values)
 
 
 def disagree(rank: int, port: int, folder: str) -> None:

@@ -21,6 +21,8 @@ def test_two_processes_agree_on_all_weights_late_ones_too_and_see_different_case
     assert "late.weight" in first["model"]
     assert not torch.equal(first["model"]["bare.scale"], torch.ones(4))
     assert first["seen"] != second["seen"]
+    assert len(first["outputs"]) == 8
+    assert torch.equal(first["outputs"], second["outputs"])
     unused = first["model"]["unused.weight"]
     torch.manual_seed(0)
     made = pair_of_networks.TwoNetworks(made_up.MadeUpConfig()).build(None)

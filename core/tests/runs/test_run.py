@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import made_up
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mdx.config import OptimizerSettings, RunSettings
-from mdx.errors import ConfigError, DataError, DivergedError, PluginError
+from mdx.data.sampling import RandomSlices
+from mdx.errors import ConfigError, DataError, DivergedError, HiddenLabelError, PluginError
+from mdx.interfaces.dataset import Batch
 from mdx.interfaces.model import Model
 from mdx.plugins.hooks import hookimpl
 from mdx.plugins.manager import HookCaller
+from mdx.runs.checkpoint import load_tree
 from mdx.runs.run import Run
 
 
@@ -129,9 +133,36 @@ def test_a_monitored_value_must_be_logged(run: Run) -> None:
             epoch.log(val={"loss": 1.0})
 
 
-def test_a_scratch_optimizer_is_not_checkpointed(run: Run) -> None:
-    from mdx.runs.checkpoint import load_tree
+def _odd_epochs(run: Run, **options: object) -> list[torch.Tensor]:
+    """The first weight after each of three epochs; the second epoch is the best."""
+    seen = []
+    for epoch in run.epochs("one", 3, monitor="val/loss", **options):  # type: ignore[arg-type]
+        nn.init.constant_(run.model.encoder.weight, float(epoch.index))
+        seen.append(epoch.index)
+        epoch.log(val={"loss": abs(epoch.index - 1)})
+    return seen
 
+
+def test_the_best_weights_are_kept_or_the_last_ones(tmp_path: Path) -> None:
+    for keep, epochs, weight in (("best", [0, 1, 2], 1.0), (None, [0, 1, 2], 1.0), ("last", [0, 1, 2], 2.0)):
+        (tmp_path / str(keep)).mkdir()
+        run = bare(tmp_path / str(keep))
+        assert _odd_epochs(run, keep=keep, patience=1) == epochs
+        assert run.model.encoder.weight[0, 0].item() == weight
+
+
+def test_the_last_weights_are_those_after_all_epochs_whatever_is_monitored(run: Run) -> None:
+    for epoch in run.epochs("one", 3, keep="last", monitor="val/never_logged", patience=1):
+        nn.init.constant_(run.model.encoder.weight, float(epoch.index))
+    assert run.model.encoder.weight[0, 0].item() == 2.0
+
+
+def test_the_best_weights_need_a_value_to_choose_them_by(run: Run) -> None:
+    with pytest.raises(PluginError, match="monitor="):
+        run.epochs("one", 3, keep="best")
+
+
+def test_a_scratch_optimizer_is_not_checkpointed(run: Run) -> None:
     run.optimizer("kept", run.model.encoder.parameters(), "sgd", lr=0.1)
     run.optimizer("inner", run.model.head.parameters(), "sgd", lr=0.1, scratch=True)
     list(run.epochs("one", 1))
@@ -168,25 +199,6 @@ def test_named_generators_repeat_with_the_epoch_and_differ_between_names(tmp_pat
         draws += [(run.rng("x").random(), run.rng("y").random(), torch.rand(1).item()) for _ in run.epochs("one", 2)]
     assert draws[:2] == draws[2:]
     assert len({value for row in draws[:2] for value in row}) == 6
-
-
-def test_weights_of_another_run_are_taken_by_part(uninterrupted: Path, tmp_path: Path) -> None:
-    method = made_up.MadeUp(made_up.MadeUpConfig())
-    for name in ("runs/a", "runs/b"):
-        (tmp_path / name).mkdir(parents=True)
-    old = made_up.train(tmp_path / "runs/a")
-    (tmp_path / "runs/a/provenance.json").write_text("{}")
-    run = Run(tmp_path / "runs/b", method, method.build(made_up.dataset()))
-    before = weights(run.model.task)
-    run.start_from(tmp_path / "runs/a", parts=["encoder"])
-    assert torch.equal(run.model.encoder[0].weight, old.model.encoder[0].weight)
-    assert not moved(run.model.task, before)
-
-
-def test_starting_from_a_run_that_fits_nowhere_is_an_error(uninterrupted: Path, run: Run) -> None:
-    (uninterrupted / "provenance.json").write_text("{}")
-    with pytest.raises(DataError, match="none of the"):
-        run.start_from(uninterrupted, parts=["task"])
 
 
 def test_an_equal_stage_of_another_run_is_not_trained_again(tmp_path: Path) -> None:
@@ -242,24 +254,23 @@ def _adam(run: Run, lr: float) -> torch.optim.Optimizer:
     return run.optimizer("main", run.model.parameters(), "adam", lr=lr)
 
 
-def test_moments_of_another_run_are_taken_by_name_and_learning_rates_are_not(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-    old = bare(tmp_path / "a")
-    first = _adam(old, lr=0.5)
-    old.step(first, old.model.head(old.model.encoder(torch.ones(2, 3))).square().sum())
-    old.finish()
-    (tmp_path / "a/provenance.json").write_text("{}")
-    new = bare(tmp_path / "b")
-    new.model["head"] = nn.Linear(4, 7)  # a new head: it has nothing to remember
-    new.start_from(tmp_path / "a", optimizer=True)
-    second = _adam(new, lr=0.01)
+def test_moments_of_an_earlier_optimizer_are_taken_along_and_its_learning_rate_is_not(run: Run) -> None:
+    first = _adam(run, lr=0.5)
+    run.step(first, run.model.head(run.model.encoder(torch.ones(2, 3))).square().sum())
+    run.model["head"] = nn.Linear(4, 7)  # a new head: there is nothing to remember
+    second = run.optimizer("main", run.model.parameters(), "adam", lr=0.01, moments_from=first)
     assert second.param_groups[0]["lr"] == 0.01
-    moment = first.state[old.model.encoder.weight]["exp_avg"]
+    moment = first.state[run.model.encoder.weight]["exp_avg"].clone()
     assert moment.abs().sum() > 0
-    assert torch.equal(second.state[new.model.encoder.weight]["exp_avg"], moment)
-    assert not second.state[new.model.head.weight]
-    new.step(second, new.model.head(new.model.encoder(torch.ones(2, 3))).square().sum())
+    assert torch.equal(second.state[run.model.encoder.weight]["exp_avg"], moment)
+    assert run.model.head.weight not in second.state
+    run.step(second, run.model.head(run.model.encoder(torch.ones(2, 3))).square().sum())
+    assert torch.equal(first.state[run.model.encoder.weight]["exp_avg"], moment), "the earlier one keeps its own"
+
+
+def test_moments_of_another_algorithm_are_refused(run: Run) -> None:
+    with pytest.raises(PluginError, match="one algorithm"):
+        run.optimizer("other", run.model.parameters(), "sgd", lr=0.1, moments_from=_adam(run, lr=0.5))
 
 
 def test_scores_of_a_stage_stand_once_however_often_it_is_evaluated(tmp_path: Path) -> None:
@@ -268,6 +279,92 @@ def test_scores_of_a_stage_stand_once_however_often_it_is_evaluated(tmp_path: Pa
         run.evaluate(made_up.dataset(2), stage, "main")
     rows = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()]
     assert [(r["stage"], r["case"]) for r in rows] == [("one", "c0"), ("one", "c1"), ("two", "c0"), ("two", "c1")]
+
+
+class Normed(made_up.MadeUp):
+    """A network that behaves otherwise in training."""
+
+    def build(self, data: object) -> Model:
+        torch.manual_seed(0)
+        return Model(encoder=nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2)), other=nn.Dropout(0.5))
+
+
+@pytest.fixture
+def normed(tmp_path: Path) -> Run:
+    method = Normed(made_up.MadeUpConfig())
+    return Run(tmp_path, method, method.build(None))
+
+
+def _encode(run: Run) -> Callable[[Batch], Tensor]:
+    return lambda batch: run.model.encoder(batch.image.mean(dim=(2, 3)))
+
+
+def test_outputs_are_of_every_case_in_order_in_eval_mode_and_without_gradients(normed: Run) -> None:
+    data = made_up.dataset(5)
+    normed.model.other.eval()
+    before = [b.clone() for b in normed.model.buffers()]
+    found = normed.outputs(_encode(normed), data, 2)
+    normed.model.encoder.eval()
+    each = [normed.model.encoder(data.load(case).image.mean(dim=(1, 2))[None])[0] for case in data.cases]
+    torch.testing.assert_close(found.values, torch.stack(each))
+    assert not found.values.requires_grad
+    assert found.items.case_ids == [case.id for case in data.cases]
+    assert found.label("age").tolist() == [0, 1, 2, 3, 4]
+    assert all(torch.equal(a, b) for a, b in zip(normed.model.buffers(), before, strict=True))
+
+
+def test_outputs_leave_modes_and_random_numbers_of_training_alone(normed: Run) -> None:
+    normed.model.other.eval()
+    before = torch.get_rng_state()
+    noisy = [normed.outputs(lambda batch: torch.rand(len(batch)), made_up.dataset(3), 2).values for _ in range(2)]
+    assert torch.equal(*noisy)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert normed.model.encoder.training
+    assert not normed.model.other.training
+
+
+def test_outputs_of_several_tensors_keep_their_form_and_of_pieces_their_place(run: Run) -> None:
+    def both(batch: Batch) -> dict[str, object]:
+        return {"mean": batch.image.mean(dim=(1, 2, 3)), "pair": (batch.image[:, 0, 0], batch.image[:, 1])}
+
+    found = run.outputs(both, made_up.dataset(3), 2, view=RandomSlices(crop=4))
+    assert found.values["mean"].shape == (3,)
+    assert found.values["pair"][1].shape == (3, 4, 4)
+    assert found.items.position is not None
+    assert len(found.items.position) == 3
+
+
+def test_a_hidden_label_of_outputs_cannot_be_read(run: Run) -> None:
+    found = run.outputs(lambda batch: batch.image[:, 0], made_up.dataset(3).without_labels(), 2)
+    assert not found.items.labelled.any()
+    with pytest.raises(HiddenLabelError, match="3 case"):
+        found.label("age")
+
+
+def test_outputs_without_a_row_for_each_item_are_refused(run: Run) -> None:
+    with pytest.raises(PluginError, match=r"shape \(\) was given for a batch of 2"):
+        run.outputs(lambda batch: batch.image.mean(), made_up.dataset(3), 2)
+    with pytest.raises(DataError, match="no case"):
+        run.outputs(lambda batch: batch.image, made_up.dataset(0), 2)
+
+
+def test_a_network_that_only_training_needs_is_resumed_and_not_part_of_what_is_applied(tmp_path: Path) -> None:
+    for _ in range(2):  # the second time it is restored
+        run = bare(tmp_path)
+        run.add(critic=nn.Linear(4, 1))
+        optimizer = run.optimizer("critic", run.model.critic.parameters(), "sgd", lr=0.1)
+        for _ in run.epochs("one", 2):
+            run.step(optimizer, run.model.critic(run.model.encoder(torch.ones(2, 3))).square().sum())
+        run.finish()
+    trained = load_tree(tmp_path / "checkpoints" / "one.safetensors")["model"]
+    assert torch.equal(run.model.critic.weight, trained["critic.weight"])
+    applied = load_tree(tmp_path / "checkpoints" / "final.safetensors")["model"]
+    assert {name.split(".")[0] for name in applied} == {"encoder", "head"}
+
+
+def test_a_network_cannot_take_the_place_of_another(run: Run) -> None:
+    with pytest.raises(PluginError, match="a network 'head' already"):
+        run.add(head=nn.Linear(4, 1))
 
 
 def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Path) -> None:

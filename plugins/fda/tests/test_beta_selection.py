@@ -14,10 +14,10 @@ from mdx.interfaces.dataset import Case, Dataset, Sample
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.run import Run
 from mdx.runs.scoring import predict
+from mdx.runs.shown import read_shown
 from mdx_fda.adapter import FDA
 from mdx_fda.config import FDAConfig
 from mdx_fda.curves import Curves, best_of
-from mdx_fda.report import mdx_report_sections
 
 GRID = (0.0, 1.0, 2.0, 3.0)
 TINY = {"epochs": 2, "steps": 6, "batch_size": 4, "crop": 24, "lr": 0.05}
@@ -203,17 +203,14 @@ def test_the_reader_is_told_what_was_chosen_on_which_labels(chosen: tuple[FDA, R
     assert [re.search(r"For (\w) the", note)[1] for note in told] == ["B", "C"]  # type: ignore[index]
 
 
-def test_the_report_shows_the_curve_of_every_site_with_the_chosen_radius_marked(chosen: tuple[FDA, Run]) -> None:
+def test_the_report_is_given_the_curve_of_every_site_and_what_each_chooses(chosen: tuple[FDA, Run]) -> None:
     method, run = chosen
     assert method.curves is not None
-    (run.directory / "provenance.json").write_text('{"variant": "srsim_mst_pair"}')
-    ((title, html),) = mdx_report_sections(run.directory)
-    assert title == "How beta was chosen"
-    assert html.count("<svg") == 1 and html.count("<strong>") == 3  # two sites and their mean
-    for site in "BC":
-        best = method.curves.sites[site][GRID.index(method.curves.chosen(site))]
-        assert f"<strong>{best:.3f}</strong>" in html
-
-
-def test_a_run_that_chose_nothing_has_no_such_section(tmp_path: Path) -> None:
-    assert mdx_report_sections(tmp_path) == []
+    (entry,) = read_shown(run.directory)
+    assert entry["title"] == "How beta was chosen"
+    assert entry["x"] == list(GRID)
+    for name, (site, values) in zip(
+        entry["series"], [*method.curves.sites.items(), (None, method.curves.mean)], strict=True
+    ):
+        assert entry["series"][name] == pytest.approx(values)
+        assert entry["chosen"][name] == method.curves.chosen(site)

@@ -81,9 +81,9 @@ def test_the_epoch_is_chosen_on_validation_cases_of_the_target(fit: Fit, monkeyp
     seen: set[tuple[str, str]] = set()
     plain = mdx_l2i.adapter.validate
 
-    def watched(epoch: Any, model: Model, data: Any, *more: Any) -> None:
+    def watched(run: Any, epoch: Any, model: Model, data: Any, *more: Any) -> None:
         seen.update((str(case.role), str(case.split)) for case in data.cases)
-        plain(epoch, model, data, *more)
+        plain(run, epoch, model, data, *more)
 
     for module, kind in ((mdx_l2i.adapter, L2I), (mdx_l2i.baselines, Vanilla)):
         monkeypatch.setattr(module, "validate", watched)

@@ -210,7 +210,7 @@ def test_validation_leaves_the_running_statistics_alone(three_sites: Dataset, fi
     before = {k: v.clone() for k, v in run.model.named_buffers()}
     run.model.train()
     cohort = TrainingCohort(three_sites, run.adapter.config)
-    encode_cases(run.model, cohort, cohort.val, run.adapter.config)
+    encode_cases(run.model, cohort, cohort.val, run, run.adapter.config)
     assert all(torch.equal(v, before[k]) for k, v in run.model.named_buffers())
 
 

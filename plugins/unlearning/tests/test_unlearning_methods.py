@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,10 @@ from mdx_unlearning.networks import Regressor
 from mdx_unlearning.training import encode_cases, validate
 
 CONFIG = UnlearningConfig.model_validate({**SMALL, "probe_every": 1})
-NO_RUN: Any = SimpleNamespace(world=1)
+
+
+def run_of(model: Model, folder: Path) -> Run:
+    return Run(folder, Unlearning(CONFIG), model)
 
 
 def predicts_zero(encoder: nn.Module) -> Model:
@@ -51,11 +55,13 @@ def test_normal_pools_squared_errors_and_normal_conditioned_sums_each_domains_me
     assert float(loss.detach()) == pytest.approx(expected)
 
 
-def test_validation_logs_the_pooled_error_and_the_sum_of_each_domains_mean(three_sites: Dataset) -> None:
+def test_validation_logs_the_pooled_error_and_the_sum_of_each_domains_mean(
+    three_sites: Dataset, tmp_path: Path
+) -> None:
     cohort = TrainingCohort(three_sites, CONFIG)
     model = predicts_zero(Unlearning(CONFIG.model_copy(update={"feature_size": 4})).build(three_sites).encoder)
     epoch = Epoch("train", 0)
-    validate(epoch, model, cohort, NO_RUN, CONFIG.model_copy(update={"probe_every": 0}))
+    validate(epoch, model, cohort, run_of(model, tmp_path), CONFIG.model_copy(update={"probe_every": 0}))
     ages = {site: [c.columns["age"] ** 2 for c in cohort.val.cases if c.site == site] for site in "ABC"}
     assert epoch.metrics["val/pooled"] == pytest.approx(sum(map(sum, ages.values())) / len(cohort.val))
     assert epoch.metrics["val/main"] == pytest.approx(sum(sum(v) / len(v) for v in ages.values()))
@@ -147,7 +153,7 @@ def test_the_encoder_of_dann_is_given_the_heads_gradient_reversed_and_scaled(
 
 
 def test_the_probe_in_validation_learns_from_training_features_and_is_scored_on_those_of_validation(
-    three_sites: Dataset, monkeypatch: pytest.MonkeyPatch
+    three_sites: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[Any] = []
 
@@ -158,7 +164,8 @@ def test_the_probe_in_validation_learns_from_training_features_and_is_scored_on_
     monkeypatch.setattr("mdx_unlearning.training.probe_accuracy", recorded)
     cohort = TrainingCohort(three_sites, CONFIG)
     model = Unlearning(CONFIG).build(three_sites)
-    validate(Epoch("unlearn", 0), model, cohort, NO_RUN, CONFIG)
+    run = run_of(model, tmp_path)
+    validate(Epoch("unlearn", 0), model, cohort, run, CONFIG)
     for data, (features, sites) in zip((cohort.train, cohort.val), (given[:2], given[2:]), strict=True):
-        assert torch.equal(torch.from_numpy(features), encode_cases(model, cohort, data, CONFIG)[0])
+        assert torch.equal(torch.from_numpy(features), encode_cases(model, cohort, data, run, CONFIG)[0])
         assert sites == [case.site for case in data.cases]

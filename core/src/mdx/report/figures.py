@@ -231,6 +231,26 @@ def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> s
     return as_svg(figure, f"features in the plane, by {label} and by site")
 
 
+def panels(
+    x: Sequence[float], series: Mapping[str, Sequence[float | None]], chosen: Mapping[str, float], x_name: str,
+    y_name: str, label: str,
+) -> str:  # fmt: skip
+    """A panel a series: its values over ``x``, the chosen one of them in colour, as SVG."""
+    figure, axes_of = panels_of(len(series), width=2.5, height=2.2)
+    for axes, (name, values) in zip(axes_of, series.items(), strict=True):
+        found = [(at, value) for at, value in zip(x, values, strict=True) if value is not None]
+        axes.plot([at for at, _ in found], [value for _, value in found], color=FAINT, lw=1.4)
+        for at, value in found if len(found) < 20 or name in chosen else ():
+            own = at == chosen.get(name)
+            axes.plot(at, value, "o", color=OWN if own else FAINT, ms=7 if own else 3.5)
+        axes.set_title(words(name), fontsize=9.5, color=INK, loc="left")
+        axes.set_xlabel(words(x_name), fontsize=8, color=INK)
+        axes.set_ylabel(words(y_name), fontsize=8, color=INK)
+        axes.grid(axis="y", color=GRID, lw=0.7)
+        plain_axes(axes)
+    return as_svg(figure, label)
+
+
 def png_uri(content: bytes) -> str:
     """A PNG as a data URI, so that a page is one file."""
     return "data:image/png;base64," + base64.b64encode(content).decode()

@@ -15,6 +15,7 @@ from mdx.report import figures
 from mdx.report.alarms import alarms, undefined
 from mdx.report.labels import label_parts
 from mdx.report.pages import without_folders, write_page
+from mdx.report.shown import shown_sections, stage_matrices
 from mdx.report.text import (
     READS_TARGET,
     Comparison,
@@ -61,6 +62,8 @@ def _context(directory: Path) -> dict[str, Any]:
         "curves": [(m.name, _drawing(drawn)) for m in methods
                    if (drawn := figures.curves(rows_of(m.directory / "metrics.jsonl")))],
         "chosen": _chosen(methods),
+        "stages": stage_matrices(methods, metrics_shown(methods)),
+        "shown": shown_sections(methods),
         "settings": _settings(directory),
         "timings": [(m.name, _optional(m.directory / "timings.json") or {}) for m in methods],
         "sections": _sections(directory),

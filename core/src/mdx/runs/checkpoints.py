@@ -24,7 +24,8 @@ class Checkpoints:
     """Saves and restores networks, the method's state, optimisers, and the counters of a run.
 
     Attributes:
-        counters: plain values that are part of every checkpoint: steps, tracked series, notes.
+        counters: plain values that are part of every checkpoint: steps and notes.
+        only_training: names of networks that the final checkpoint leaves out.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Checkpoints:
     ) -> None:
         self.folder = directory / "checkpoints"
         self.adapter, self.model, self.device, self.rank, self.world = adapter, model, device, rank, world
-        self.registry = Registry(lambda: {id(p): name for name, p in model.named_parameters()})
+        self.registry = Registry()
         self._reserved: int | None = None
-        self.counters: dict[str, Any] = {"steps": 0, "tracked": {}, "notes": []}
+        self.counters: dict[str, Any] = {"steps": 0, "notes": []}
+        self.only_training: set[str] = set()
         self.folder.mkdir(parents=True, exist_ok=True)
         if rank == 0:
             for leftover in self.folder.glob(".*"):
@@ -55,11 +57,12 @@ class Checkpoints:
         return load_tree(path) if path.exists() else None
 
     def save(self, name: str, record: Mapping[str, Any]) -> Path:
-        """Write everything as it is now, with the facts of ``record``."""
+        """Write everything as it is now, with the facts of ``record``; as ``final`` what ``apply`` needs."""
+        left_out = self.only_training if name == "final" else ()
         tree = {
             **record,
             **self.counters,
-            "model": dict(self.model.state_dict()),
+            "model": {k: v for k, v in self.model.state_dict().items() if k.split(".")[0] not in left_out},
             "adapter": self.adapter.state(),
             **self.registry.states(),
         }

@@ -112,7 +112,9 @@ def read_settings(directory: Path, config_type: type) -> Resolved:
     """The settings of a run from its config.yaml."""
     from mdx.data.config import DataConfig
 
-    return resolve([("config.yaml", read_config_file(directory / "config.yaml"))], config_type, DataConfig)
+    values = read_config_file(directory / "config.yaml")
+    values.pop("run.compile", None)  # of an earlier mdx, where it did nothing
+    return resolve([("config.yaml", values)], config_type, DataConfig)
 
 
 def task_from(facts: Mapping[str, Any]) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 from mdx.config import OptimizerSettings
-from mdx.errors import ConfigError, nearest
+from mdx.errors import ConfigError, PluginError, nearest
 
 BUILT_IN: dict[str, type[Optimizer]] = {
     name.lower(): kind
@@ -53,6 +54,18 @@ def make_optimizer(
     if made is None:
         raise ConfigError(f"there is no optimiser '{name}'", nearest(name, BUILT_IN))
     return made
+
+
+def take_moments(made: Optimizer, earlier: Optimizer) -> None:
+    """Let ``made`` remember what ``earlier`` does of parameters of both. Raises PluginError for another algorithm."""
+    if type(made) is not type(earlier):
+        raise PluginError(
+            f"{type(made).__name__} cannot go on with what {type(earlier).__name__} remembers", "use one algorithm"
+        )
+    for group in made.param_groups:
+        for parameter in group["params"]:
+            if earlier.state.get(parameter):
+                made.state[parameter] = copy.deepcopy(earlier.state[parameter])
 
 
 def _number(value: Any) -> Any:

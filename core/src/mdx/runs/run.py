@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,28 +15,28 @@ from torch.optim import Optimizer
 
 from mdx import stopping
 from mdx.config import OptimizerSettings, RunSettings
-from mdx.data.sampling import Column, Sampler
-from mdx.errors import DataError, DivergedError, MdxError, PluginError, StoppedError
+from mdx.data.sampling import Column, Sampler, make_loader
+from mdx.errors import DataError, MdxError, PluginError, StoppedError
 from mdx.interfaces.adapter import Adapter
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.dataset import Batch, Dataset
 from mdx.interfaces.model import Model
 from mdx.plugins.manager import HookCaller
 from mdx.runs import processes
-from mdx.runs.checkpoint import load_tree, save_tree
-from mdx.runs.checkpoints import Checkpoints, digest_of_tensors
-from mdx.runs.directory import final_checkpoint
+from mdx.runs.checkpoint import save_tree
+from mdx.runs.checkpoints import Checkpoints
+from mdx.runs.gradients import CHECK_EVERY, Gradients
 from mdx.runs.journal import Journal
 from mdx.runs.loader import Loader
-from mdx.runs.optimizers import make_optimizer
+from mdx.runs.optimizers import make_optimizer, take_moments
+from mdx.runs.outputs import Outputs, evaluating, gather
 from mdx.runs.seeding import RandomState, derive
-from mdx.runs.stages import Epoch, Means, Monitor, named_values, scalars
-from mdx.runs.transfer import take_weights
+from mdx.runs.shown import Shown
+from mdx.runs.stages import Epoch, Monitor, Stages, named_values, scalars
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 T = TypeVar("T")
-CHECK_EVERY = 25  # steps between looks at whether a loss on an accelerator was finite: each look waits for the device
 
 
 class Run:
@@ -80,19 +79,13 @@ class Run:
         self.hooks = hooks or HookCaller(self.journal.say)
         self.identity = identity
         self.stop_requested = False
-        self.timings: dict[str, float] = {}  # seconds by stage
         self._evaluate = evaluate
+        self._shown = Shown(directory, self.rank == 0)
         self._random = RandomState(seed, self.rank)
         self._random.reseed("start")
         self._checkpoints = Checkpoints(directory, adapter, model, self.device, self.rank, self.world)
-        self._pending: set[int] = set()
-        self._means = Means()
-        self._stages: list[str] = []
-        self._stage: str | None = None
-        self._left: str | None = None
-        self._epoch: Epoch | None = None
-        self._bad: Tensor | None = None
-        self._loaders = {"outside": 0, "inside": 0}
+        self._stages = Stages(self, self._checkpoints, self._random)
+        self._gradients = Gradients(self._checkpoints, lambda: self._stages.where)
         self._agreed: dict[int, Tensor] = {}
         self._take_in()
 
@@ -106,6 +99,11 @@ class Run:
         """Optimiser steps so far, all stages and optimisers together."""
         return self._checkpoints.counters["steps"]
 
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds that this process has spent in each stage."""
+        return self._stages.seconds
+
     def _take_in(self) -> None:
         """Bring networks that have come in since the last look to the device, and all processes to one start.
 
@@ -117,25 +115,35 @@ class Run:
             processes.broadcast([*new, *self.model.buffers()], self.world)
             self._agreed |= {id(p): p for p in new}  # kept, so that no other tensor is given its id
 
-    # --- optimisers -----------------------------------------------------------------------------------------------
+    # --- networks and optimisers ---------------------------------------------------------------------------------
+
+    def add(self, **networks: nn.Module) -> None:
+        """Networks that only training needs: ``run.add(head=DomainHead(...))``, then ``model.head``.
+
+        They start equal in all processes and are part of every checkpoint but the last, which ``apply`` uses. Raises
+        PluginError if there is one of that name.
+        """
+        for name, network in networks.items():
+            if name in self.model:
+                raise PluginError(f"there is a network '{name}' already", "give each network a name of its own")
+            self.model[name] = network
+        self._checkpoints.only_training |= set(networks)
+        self._take_in()
 
     def optimizer(
-        self,
-        name: str,
-        params: Iterable[Any],
-        algorithm: str = "adam",
-        *,
-        scratch: bool = False,
-        **defaults: Any,
-    ) -> Optimizer:
+        self, name: str, params: Iterable[Any], algorithm: str = "adam", *, scratch: bool = False,
+        moments_from: Optimizer | None = None, **defaults: Any,
+    ) -> Optimizer:  # fmt: skip
         """An optimiser over parameters or parameter groups, checkpointed under ``name``.
 
         ``algorithm`` and ``defaults`` are the method's own; ``--set optimizer.name=`` and ``optimizer.lr=`` replace
-        them.
-        With ``scratch=True`` (inner loops) it is not checkpointed.
+        them. What ``moments_from`` remembers of a parameter, such as Adam's moments, is taken along; learning rates
+        and other options are not. With ``scratch=True`` (inner loops) the optimiser is not checkpointed.
         """
         self._take_in()
         made = make_optimizer(params, algorithm, defaults, self.optimizer_settings, self._optimizer_from_plugins)
+        if moments_from is not None:
+            take_moments(made, moments_from)
         if not scratch:
             self._checkpoints.registry.add("optimizers", name, made)
         return made
@@ -160,15 +168,9 @@ class Run:
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def step(
-        self,
-        optimizer: Optimizer,
-        loss: Tensor | None = None,
-        *,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        log: Any = None,
-        retain_graph: bool = False,
-    ) -> None:
+        self, optimizer: Optimizer, loss: Tensor | None = None, *, clip_norm: float | None = None,
+        clip_value: float | None = None, log: Any = None, retain_graph: bool = False,
+    ) -> None:  # fmt: skip
         """One optimiser step on ``loss``: fresh gradients of this optimiser's own parameters, clipped, applied.
 
         No other network receives a gradient, so a confusion loss never moves the domain head it passes through.
@@ -176,67 +178,29 @@ class Run:
         Raises DivergedError if the loss is not finite.
         """
         self._alive()
-        params = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        if id(optimizer) not in self._pending:
-            optimizer.zero_grad(set_to_none=True)
-        self._pending.discard(id(optimizer))
-        if loss is not None:
-            self._check_finite(loss)
-            torch.autograd.backward(loss, inputs=params, retain_graph=retain_graph)
-        processes.average_gradients(params, self.world)
-        if clip_value is not None:
-            nn.utils.clip_grad_value_(params, clip_value)
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_(params, clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        self._checkpoints.counters["steps"] += 1
+        self._gradients.step(optimizer, loss, clip_norm, clip_value, retain_graph)
         if log is not None:
             self.log(**{f"train/{k}": v for k, v in named_values(log).items()})
 
     def backward(self, loss: Tensor, *optimizers: Optimizer, retain_graph: bool = False) -> None:
         """Accumulate gradients for the given optimisers (all, if none is given) until each is stepped."""
         self._alive()
-        self._check_finite(loss)
-        chosen = optimizers or tuple(self._checkpoints.registry.things["optimizers"].values())
-        for optimizer in chosen:
-            if id(optimizer) not in self._pending:
-                optimizer.zero_grad(set_to_none=True)
-                self._pending.add(id(optimizer))
-        params = {id(p): p for o in chosen for g in o.param_groups for p in g["params"] if p.requires_grad}
-        torch.autograd.backward(loss, inputs=list(params.values()), retain_graph=retain_graph)
-
-    def _check_finite(self, loss: Tensor) -> None:
-        bad = ~torch.isfinite(loss.detach()).all()
-        self._bad = bad if self._bad is None else self._bad | bad
-        if self.device.type == "cpu" or self.steps % CHECK_EVERY == 0:
-            self._raise_if_diverged()
-
-    def _raise_if_diverged(self) -> None:
-        if self._bad is not None and bool(self._bad):
-            raise DivergedError(
-                f"the loss is not finite in stage '{self._stage}', epoch {self._epoch.index if self._epoch else 0}",
-                "lower the learning rate (the method's, or --set optimizer.lr=...), clip gradients, or look for odd "
-                "scans with 'mdx data check'; the last good epoch is kept",
-            )
+        self._gradients.backward(loss, optimizers, retain_graph)
 
     # --- epochs ---------------------------------------------------------------------------------------------------
 
     def epochs(
-        self,
-        stage: str,
-        count: int,
-        *,
-        monitor: str | None = None,
-        mode: Literal["min", "max"] = "min",
-        patience: int | None = None,
-        shared: tuple[Any, ...] | None = None,
+        self, stage: str, count: int, *, keep: Literal["best", "last"] | None = None, monitor: str | None = None,
+        mode: Literal["min", "max"] = "min", patience: int | None = None, shared: tuple[Any, ...] | None = None,
         trains: Sequence[nn.Module] = (),
-    ) -> Iterator[Epoch]:
+    ) -> Iterator[Epoch]:  # fmt: skip
         """The epochs of a stage that are still to be done, each saved when its body ends.
 
-        On a resumed run finished epochs are skipped and a finished stage is restored to its own end. With ``monitor``
-        the weights of the best epoch are in place when the stage ends; ``patience`` epochs without a better one end it.
+        On a resumed run finished epochs are skipped and a finished stage is restored to its own end. With
+        ``keep="best"``, which is meant where ``monitor`` names a logged value, the weights of its best epoch are in
+        place when the stage ends, and ``patience`` epochs without a better one end it. With ``keep="last"`` all
+        epochs are trained, and neither plays a part: a setting of the method may be given as it is.
+
         ``shared`` (datasets, plain values, and networks that are only read: what determines the stage) lets equal
         stages of several runs be trained once: the weights of the networks that the stage ``trains`` (all, if none is
         named) and its optimisers are then taken from the cache, the method's own ``state()`` is not. Stages that start
@@ -245,119 +209,11 @@ class Run:
         Leave a stage with ``epoch.stop()``: after a ``break`` the next use of the run raises PluginError.
         """
         self._alive()
-        if not stage.replace("_", "").replace("-", "").isalnum() or stage in ("last", "best", "final"):
-            raise PluginError(
-                f"a stage cannot be named '{stage}'", "use letters, digits and _; not last, best or final"
-            )
-        if stage in self._stages:
-            raise PluginError(f"the stage '{stage}' is run twice", "give each stage a name of its own")
-        self._stages.append(stage)
         self._take_in()
-        watch = Monitor(monitor, mode, patience)
-        networks = [name for name, module in self.model.items() if not trains or any(module is t for t in trains)]
-        key = None
-        if shared is not None and self.identity:
-            parts = [_content(part) for part in shared]
-            what = [repr((name, self.model[name])) for name in networks]
-            code = (repr(watch), self.identity, self.device.type, self._checkpoints.digest(networks))
-            key = f"{derive(self.seed, stage, count, *code, *what, *parts):016x}"
-        return self._run_stage(stage, count, watch, key, networks)
-
-    def _run_stage(
-        self, stage: str, count: int, watch: Monitor, key: str | None, networks: Sequence[str]
-    ) -> Iterator[Epoch]:
-        self._stage = stage
-        saved = self._checkpoints
-        if not saved.path(stage).exists() and key is not None:
-            self._wait_for(stage, key)
-            if saved.fetch(stage, key):
-                self.journal.say(f"stage {stage}: taken from the cache, an equal run has trained it")
-        end = saved.load(stage)
-        if end is not None:
-            saved.release()
-            saved.restore(end)
-            self.timings.setdefault(stage, 0.0)  # of this process; what trained it has written its own
-            self._after(stage)
-            return
-        first, finished = 0, False
-        last = saved.load("last")
-        if last is not None and last["stage"] == stage:
-            saved.restore(last)
-            watch = Monitor(**last["monitor"])
-            first, finished = last["epoch"] + 1, last["finished"]
-            self.journal.forget_epochs(stage, first)
-            self.journal.say(f"stage {stage}: going on after epoch {first} of {count}")
-        else:
-            self.journal.forget_epochs(stage, 0)  # rows of an epoch whose checkpoint was never written
-            self.hooks.tell("mdx_stage_started", stage=stage, epochs=count)
-        started = time.monotonic()
-        for index in range(first, count):
-            if finished:
-                break
-            self._random.reseed(stage, index)
-            self._loaders["inside"] = 0
-            epoch = self._epoch = Epoch(stage, index)
-            self.journal.progress(f"{stage}: epoch", index - first, count - first, started, first=index == first)
-            try:
-                yield epoch
-            except GeneratorExit:
-                self._left = stage
-                raise
-            finished = self._end_epoch(epoch, watch)
-        self._epoch = None
-        self.journal.close_line()
-        if watch.best_epoch is not None:
-            saved.restore_weights("best")
-        self.timings[stage] = self.timings.get(stage, 0.0) + time.monotonic() - started
-        self._save(stage, {"stage": stage, "epoch": count - 1, "finished": True, "monitor": dataclasses.asdict(watch)})
-        if key is not None:
-            try:
-                saved.share(stage, key, networks)
-            except MdxError as error:  # a full or read-only cache: the stage itself is kept in the run
-                self.journal.say(f"stage {stage}: not shared with other runs ({error.what})")
-            saved.release()
-        self.hooks.tell("mdx_stage_finished", stage=stage)
-        self._after(stage)
-
-    def _wait_for(self, stage: str, key: str) -> None:
-        """Reserve a shared stage; where another process is training it, wait until it is done, stopped or killed."""
-        waiting = False
-        while not self._checkpoints.reserve(stage, key):
-            if not waiting:
-                self.journal.say(f"stage {stage}: another run is training it, waiting")
-            waiting = True
-            self._alive()
-            time.sleep(0.3)
-
-    def _end_epoch(self, epoch: Epoch, watch: Monitor) -> bool:
-        self._raise_if_diverged()
-        processes.broadcast(self.model.buffers(), self.world)
-        epoch.metrics = {**self._means.take(), **epoch.metrics}
-        if watch.name in epoch.metrics:
-            watched = epoch.metrics[watch.name]
-            epoch.metrics[watch.name] = processes.of_the_first(watched, self.world, self.device)
-        better = watch.update(epoch)
-        finished = epoch.stopped or watch.exhausted
-        record = {
-            "stage": epoch.stage, "epoch": epoch.index, "finished": finished, "monitor": dataclasses.asdict(watch),
-        }  # fmt: skip
-        if better:
-            self._save("best", record)
-        self.journal.metrics({"stage": epoch.stage, "epoch": epoch.index, "step": self.steps, **epoch.metrics})
-        self._save("last", record)
-        self.hooks.tell("mdx_metrics", stage=epoch.stage, epoch=epoch.index, metrics=epoch.metrics)
-        return finished
-
-    def _after(self, stage: str) -> None:
-        self._random.reseed(stage, "after")
-        self._stage = None
+        return self._stages.begin(stage, count, Monitor.of(keep, monitor, mode, patience), shared, trains)
 
     def _alive(self) -> None:
-        if self._left is not None:
-            raise PluginError(
-                f"the stage '{self._left}' was left by break, so its end was never saved",
-                "end a stage early with epoch.stop()",
-            )
+        self._stages.require_not_left()
         stopping.check()
         if self.stop_requested:
             raise StoppedError("the run was asked to stop", f"go on with: mdx resume {self.directory}")
@@ -366,48 +222,19 @@ class Run:
         """Called by core after ``fit``: write the checkpoint that ``apply`` uses."""
         self._alive()
         self._take_in()
-        self._save("final", {"stage": "final", "epoch": 0, "finished": True, "monitor": None})
+        self._stages.save("final", {"stage": "final", "epoch": 0, "finished": True, "monitor": None})
 
     def close(self) -> None:
         """Called by core after ``fit``, however it ended: let go of what other runs may be waiting for."""
         self._checkpoints.release()
 
-    # --- checkpoints ----------------------------------------------------------------------------------------------
-
-    def _save(self, name: str, record: Mapping[str, Any]) -> None:
-        path = self._checkpoints.save(name, record)
-        self.hooks.tell("mdx_checkpoint_saved", path=path)
-
-    def start_from(self, run: str | Path, parts: Iterable[str] | None = None, optimizer: bool = False) -> None:
-        """Take weights (and optimiser state) of another run's networks, and say what matched.
-
-        Args:
-            run: directory of a run.
-            parts: names of networks; all that both have, if not given.
-            optimizer: also take what optimisers of the same name remember of parameters of the same name and shape,
-                such as Adam's moments; learning rates and other options stay the method's own.
-
-        Raises DataError if nothing matches.
-        """
-        tree = load_tree(final_checkpoint(Path(run)))
-        self.journal.say(f"from {Path(run).name}: {take_weights(self.model, tree['model'], parts)}")
-        if optimizer:
-            self._checkpoints.registry.take_moments(tree["optimizers"])
-
     # --- data -----------------------------------------------------------------------------------------------------
 
     def loader(
-        self,
-        data: Dataset,
-        batch_size: int,
-        *,
-        view: Any = None,
-        sampler: Sampler | None = None,
-        steps: int | None = None,
-        endless: bool = False,
-        shuffle: bool = True,
+        self, data: Dataset, batch_size: int, *, view: Any = None, sampler: Sampler | None = None,
+        steps: int | None = None, endless: bool = False, shuffle: bool = True,
         also: Mapping[str, Column] | None = None,
-    ) -> Loader:
+    ) -> Loader:  # fmt: skip
         """Batches of ``data`` on the run's device; every pass draws anew, and the same in a replayed epoch.
 
         ``view`` cuts slices or patches (``mdx.data.sampling``), ``sampler(data, rng)`` yields indices of cases or pairs
@@ -416,15 +243,33 @@ class Run:
         """
         if not len(data):
             raise DataError("there is no case to load", "check the splits and roles with 'mdx data check'")
-        place = "outside" if self._epoch is None else "inside"
-        self._loaders[place] += 1
         options = {
             "batch_size": batch_size, "view": view, "sampler": sampler, "steps": steps, "endless": endless,
             "shuffle": shuffle, "also": also, "workers": self.settings.workers, "rank": self.rank, "world": self.world,
             "pin": self.device.type == "cuda",
         }  # fmt: skip
-        name = f"{place}{self._loaders[place]}"
+        name = self._stages.next_loader()
         return Loader(data, self.device, lambda: derive(self.seed, *self._random.moment, "loader", name), options)
+
+    def outputs(
+        self, fn: Callable[[Batch], Any], data: Dataset, batch_size: int, *, view: Any = None,
+        also: Mapping[str, Column] | None = None,
+    ) -> Outputs:  # fmt: skip
+        """What ``fn(batch)`` gives for every case of ``data``, in order: networks in eval mode, without gradients.
+
+        ``fn`` returns a tensor with a row for each item, or a tuple or dict of them; with ``view`` an item is a piece
+        of a case. Every process gets the values of all cases, and with running statistics of the first one. Random
+        numbers of training are not used up, and networks are left in the mode they were in. Raises DataError if
+        ``data`` has no case.
+        """
+        self._alive()
+        if not len(data):
+            raise DataError("there is no case to load", "check the splits and roles with 'mdx data check'")
+        processes.broadcast(self.model.buffers(), self.world)
+        options = {"view": view, "also": also, "workers": self.settings.workers}
+        batches = make_loader(data, batch_size, shuffle=False, seed=0, **options)
+        with evaluating(self.model), self._random.aside("outputs", self.device):
+            return gather(fn, (batch.to(self.device) for batch in batches))
 
     def rng(self, name: str) -> np.random.Generator:
         """The numpy generator ``name``, reseeded from (seed, stage, epoch) at each epoch's start."""
@@ -444,22 +289,12 @@ class Run:
     def log(self, **metrics: Any) -> None:
         """Add values to this epoch's means; outside an epoch write them at once."""
         values = named_values(metrics)
-        if self._epoch is None:
-            self.journal.metrics({"stage": self._stage, "step": self.steps, **scalars(values)})
+        if self._stages.epoch is None:
+            self.journal.metrics({"stage": self._stages.name, "step": self.steps, **scalars(values)})
             return
-        self._means.add(values)
+        self._stages.means.add(values)
         if self.steps % CHECK_EVERY == 0:
-            self.hooks.tell("mdx_step", stage=self._stage or "", step=self.steps, losses=scalars(values))
-
-    def track(self, name: str, value: Any) -> list[Any]:
-        """Append to a checkpointed series of plain values, and return it: histories that a method looks back on."""
-        series = self._checkpoints.counters["tracked"].setdefault(name, [])
-        series.append(value)
-        return series
-
-    def tracked(self, name: str) -> list[Any]:
-        """The series ``name``; empty if nothing was tracked."""
-        return self._checkpoints.counters["tracked"].get(name, [])
+            self.hooks.tell("mdx_step", stage=self._stages.name or "", step=self.steps, losses=scalars(values))
 
     def artifact(self, name: str, tree: Any) -> None:
         """Keep tensors and plain values as ``artifacts/<name>.safetensors``."""
@@ -467,6 +302,24 @@ class Run:
         if self.rank == 0:
             folder.mkdir(exist_ok=True)
             save_tree(folder / f"{name}.safetensors", tree)
+
+    def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, text: str = "") -> None:
+        """Rows of plain values by column name, shown in the report; another of the title takes its place."""
+        self._shown.table(title, rows, text)
+
+    def curve(
+        self, title: str, x: Sequence[float], series: Mapping[str, Sequence[float]], *, x_name: str = "",
+        y_name: str = "", chosen: Mapping[str, float] | None = None, text: str = "",
+    ) -> None:  # fmt: skip
+        """Values over ``x``, a panel a series, shown in the report; ``chosen`` marks a point of a series by its x."""
+        self._shown.curve(title, x, series, x_name, y_name, chosen or {}, text)
+
+    def picture(self, title: str, images: Any, *, text: str = "") -> None:
+        """Pictures of (H, W) or (H, W, 3), 0 to 255 or as floats 0 to 1, by their captions (or one), in the report.
+
+        They leave the data with the run: of patients show no more than the method needs.
+        """
+        self._shown.picture(title, images if isinstance(images, Mapping) else {"": images}, text)
 
     def note(self, sentence: str) -> None:
         """A fact the reader of the report should know."""
@@ -495,10 +348,3 @@ class Run:
         tags = {"stage": stage, "task": task}
         rows = [{**tags, **row} for row in self._evaluate(data)]
         self.journal.replace_rows(self.directory / "evaluations.jsonl", tags, rows)
-
-
-def _content(part: Any) -> str:
-    """What a part of a shared stage's key stands for."""
-    if isinstance(part, Dataset):
-        return part.fingerprint()
-    return digest_of_tensors(part.state_dict()) if isinstance(part, nn.Module) else repr(part)

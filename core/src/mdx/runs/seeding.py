@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -39,6 +41,13 @@ class RandomState:
         if name not in self.named:
             self.named[name] = self._fresh(name)
         return self.named[name]
+
+    @contextmanager
+    def aside(self, name: str, device: torch.device) -> Iterator[None]:
+        """Torch's generators set for something beside training, equally in all processes, and put back afterwards."""
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(derive(self.seed, *self.moment, name))
+            yield
 
     def _fresh(self, name: str) -> np.random.Generator:
         return np.random.default_rng(derive(self.seed, *self.moment, "rng", name, self.rank))

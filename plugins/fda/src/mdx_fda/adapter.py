@@ -47,6 +47,7 @@ class FDA(Adapter[FDAConfig]):
         if selects:
             self.curves = measure(data, model.network, self.bank, run, self.config)
             run.artifact(ARTIFACT, self.curves.plain())
+            self.curves.show(run)
         for sentence in self._facts(data, self.bank):
             run.note(sentence)
 

@@ -96,7 +96,7 @@ class Oracle(Adapter[FDAConfig]):
         """Train on the source, then on each target site, with equal budgets."""
         targets = data.where(role="target")
         self.sources = sorted({case.site for case in data.where(role="source").cases})
-        self._add(sorted({case.site for case in targets.cases}), model, run.device)
+        self._add(sorted({case.site for case in targets.cases}), model)
         fit_source(data, model, run, self.config, self.own_network)
         for i, site in enumerate(self.sites):
             train_slices(model[f"target{i}"], targets.where(site=site), run, self.config.training, stage=f"target{i}")
@@ -120,11 +120,11 @@ class Oracle(Adapter[FDAConfig]):
         made = predict_volume(network, sample.image, self.config.batch_size)
         return Prediction(sample.geometry, segmentation=made.numpy())
 
-    def _add(self, sites: list[str], model: Model, device: torch.device | str) -> None:
+    def _add(self, sites: list[str], model: Model) -> None:
         self.sites = sites
         for i in range(len(sites)):
             if f"target{i}" not in model:
-                model[f"target{i}"] = ResidualUNet2d(self.channels, self.classes, self.config.filters).to(device)
+                model[f"target{i}"] = ResidualUNet2d(self.channels, self.classes, self.config.filters)
 
     def state(self) -> dict[str, Any]:
         """The sites that there are networks for."""
@@ -133,7 +133,7 @@ class Oracle(Adapter[FDAConfig]):
     def restore(self, state: Mapping[str, Any], model: Model) -> None:
         """Make the targets' networks, so that their weights can be loaded."""
         self.sources = list(state["sources"])
-        self._add(list(state["sites"]), model, "cpu")
+        self._add(list(state["sites"]), model)
 
 
 def foreground_quantiles(images: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mdx.runs.run import Run
 
 ARTIFACT = "beta_curves"
 """The name under which a run keeps its curves."""
+
+HOW = {
+    "per_pair": "Each site has the best value of its own curve; other sites, the source's scans among them, have that "
+    "of the mean curve.",
+    "averaged": "All scans have the best value of the mean curve.",
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,24 @@ class Curves:
         """The radius for a scan of ``site``; that of the mean curve for sites that have none, as the source's own."""
         own = self.rule == "per_pair" and site in self.sites
         return best_of(self.grid, self.sites[site] if own and site else self.mean)
+
+    def show(self, run: Run) -> None:
+        """Have the report show the curves, with the radius that each chooses."""
+        named: dict[str, tuple[str | None, Sequence[float]]] = {
+            f"{site} (n = {self.cases[site]})": (site, values) for site, values in self.sites.items()
+        }
+        if len(named) > 1:
+            named["mean of sites"] = (None, self.mean)
+        run.curve(
+            "How beta was chosen",
+            self.grid,
+            {name: values for name, (_, values) in named.items()},
+            x_name=self.setting.replace("_", " "),
+            y_name="surface Dice",
+            chosen={name: self.chosen(site) for name, (site, _) in named.items()},
+            text="Mean surface Dice of the labelled validation cases, of which none is a test case. "
+            f"{HOW[self.rule]} 0 is shown and never chosen.",
+        )
 
     def plain(self) -> dict[str, Any]:
         """Everything as JSON values; ``Curves.of`` is the reverse."""

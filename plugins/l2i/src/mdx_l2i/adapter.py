@@ -58,7 +58,7 @@ class L2I(Adapter[L2IConfig]):
         if len(cohort.target) == len(cohort.train):
             why = "train_on=target leaves the sources out" if c.train_on == "target" else "there is no source"
             run.note(f"All training cases are of the target ({why}): there was no scanner to ignore.")
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         optimizer = make_adam(run, model, c)
         mixed = mixed_batches(run, cohort)
         pairs = loader_of(run, cohort, cohort.target, len(data.task.classes), OnePerClass())
@@ -73,7 +73,7 @@ class L2I(Adapter[L2IConfig]):
                 )  # fmt: skip
                 if c.center_norm == "project_after_step" and c.centers == "learned":
                     model.centers.project()
-            validate(epoch, model, cohort.val, c, lambda f, y: self.validation_losses(model, f, y))
+            validate(run, epoch, model, cohort.val, c, lambda f, y: self.validation_losses(model, f, y))
 
     def mixed_losses(self, model: Model, images: Tensor, labels: Tensor) -> Losses:
         """L_cls and L_latent of the mixed batch; neither reaches the centres, and L_cls not the encoder."""

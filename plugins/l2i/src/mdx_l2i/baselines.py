@@ -56,7 +56,7 @@ class Vanilla(OnTheCohort):
         c = self.config
         cohort = Cohort(data, c)
         cohort.require_every_class(cohort.train, "training cases")
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         optimizer = make_adam(run, model, c)
         sampler = CellBalanced(cohort.domains(), c.batch_size) if c.sampling == "cells" else None
         weights = cell_weights(cohort.train.cases, data.task.label, cohort.domains()) if c.weighting == "cells" else {}
@@ -73,7 +73,7 @@ class Vanilla(OnTheCohort):
             model.train()
             for batch in batches:
                 step_in_parts(run, optimizer, c, (batch, losses))
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""
@@ -95,7 +95,7 @@ class DANN(OnTheCohort):
         c = self.config
         cohort = Cohort(data, c)
         cohort.require_every_class(cohort.train, "training cases")
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         number = DomainNumbers(cohort.domains("dann"), cohort.train)
         optimizer = make_adam(run, model, c, [model.head])
 
@@ -111,7 +111,7 @@ class DANN(OnTheCohort):
             scale = reversal_scale(min(1.0, epoch.index / min(c.reversal_epochs, c.epochs)))
             for batch in batches:
                 step_in_parts(run, optimizer, c, (batch, losses))
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""
@@ -135,7 +135,7 @@ class Unlearning(OnTheCohort):
         refuse_parts(c, "unlearning")
         cohort = Cohort(data, c)
         cohort.require_every_class(cohort.train, "training cases")
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         domains = cohort.domains("unlearning")
         number = DomainNumbers(domains, cohort.train)
         batches = mixed_batches(run, cohort, AllDomains(domains, c.batch_size, cohort.steps))
@@ -148,7 +148,7 @@ class Unlearning(OnTheCohort):
                 cls = F.cross_entropy(model.classifier(features).float(), batch.label(data.task.label))
                 domain = F.cross_entropy(model.head(features.detach()).float(), number(batch))
                 run.step(optimizer, cls + c.alpha * domain, log={"cls": cls, "domain": domain})
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
         optimizers = UnlearningOptimizers(
             task=make_adam(run, model, c, name="task"),
             domain=run.optimizer("domain", model.head.parameters(), "adam", lr=c.lr, weight_decay=c.weight_decay),
@@ -165,7 +165,7 @@ class Unlearning(OnTheCohort):
                     domains=number(batch), alpha=c.alpha, beta=c.beta,
                 )  # fmt: skip
                 run.log(**{f"train/{name}": value for name, value in found._asdict().items()})
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""
@@ -194,7 +194,7 @@ class Contrastive(OnTheCohort):
                 f"a batch of {c.batch_size} cannot hold two cases of each of {len(data.task.classes)} classes",
                 f"use --set batch_size={2 * len(data.task.classes)} or more",
             )
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         optimizer = make_adam(run, model, c)
         classes = Domains(cohort.train, data.task.label)  # one cell a class: its cases are drawn from all sites
         batches = mixed_batches(run, cohort, CellBalanced(classes, c.batch_size))
@@ -206,7 +206,7 @@ class Contrastive(OnTheCohort):
                 contrast = supervised_contrastive_loss(features, labels, c.temperature)
                 cls = F.cross_entropy(model.classifier(features.detach()).float(), labels)
                 run.step(optimizer, contrast + cls, log={"contrast": contrast, "cls": cls})
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""

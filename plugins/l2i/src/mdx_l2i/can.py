@@ -49,13 +49,14 @@ class CAN(Adapter[L2IConfig]):
                 "can reads no label of the target, so it cannot be trained on it alone", "leave train_on out"
             )
         cohort = SourceCohort(data, c)
-        begin(model, cohort, c)
+        begin(run, model, cohort, c)
         optimizer = make_adam(run, model, c)
         batches = loader_of(run, cohort, cohort.train, c.batch_size)
         n, name = len(data.task.classes), data.task.label
         for epoch in epochs(run, c):
-            source, truth = (found.cpu().numpy() for found in encode_cases(model, cohort.train, c))
-            target = encode_cases(model, cohort.unlabelled, c, labels=False)[0].cpu().numpy()
+            encoded = encode_cases(run, model, cohort.train, c)
+            source, truth = encoded.values.cpu().numpy(), encoded.label(name).cpu().numpy()
+            target = encode_cases(run, model, cohort.unlabelled, c).values.cpu().numpy()
             clusters = cluster(target, class_means(source, truth, n), c.cluster_radius, c.cluster_least)
             drawn = SameClasses(truth, clusters, c.batch_size)
             model.train()
@@ -67,7 +68,7 @@ class CAN(Adapter[L2IConfig]):
                     cdd = contrastive_domain_discrepancy(of_source, of_target, drawn.counts, drawn.counts)[0]
                 run.step(optimizer, cls + c.cdd_weight * cdd, log={"cls": cls, "cdd": cdd})
             epoch.log(**{"train/classes_kept": float(len(clusters.kept))})
-            validate(epoch, model, cohort.val, c)
+            validate(run, epoch, model, cohort.val, c)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""

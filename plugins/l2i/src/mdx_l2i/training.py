@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from mdx.data.sampling import make_loader
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
@@ -21,6 +20,7 @@ from mdx_l2i.networks import SmallCNN
 
 if TYPE_CHECKING:
     from mdx.runs.loader import Loader
+    from mdx.runs.outputs import Outputs
     from mdx.runs.run import Run
     from mdx.runs.stages import Epoch
 
@@ -28,20 +28,15 @@ Losses = Mapping[str, Tensor]
 """Named terms of a loss; ``total`` is what is minimised."""
 
 
-def begin(model: Model, cohort: Cohort, config: L2IConfig) -> None:
+def begin(run: Run, model: Model, cohort: Cohort, config: L2IConfig) -> None:
     """Check that the best epoch can be chosen, and freeze the small CNN's statistics if that is asked for.
 
-    Statistics are of the untrained network on the training cases as they are, no labels needed; every process takes
-    them from all cases.
+    Statistics are of the untrained network on the training cases as they are, no labels needed.
     """
     cohort.require_validation()
     backbone = model.encoder.backbone
     if config.standardise_pooled and isinstance(backbone, SmallCNN):
-        model.eval()
-        device = next(model.parameters()).device
-        with torch.no_grad():
-            batches = make_loader(cohort.train, config.batch_size, shuffle=False, seed=0)
-            backbone.freeze(torch.cat([backbone.pooled(batch.image.to(device)) for batch in batches]))
+        backbone.freeze(run.outputs(lambda batch: backbone.pooled(batch.image), cohort.train, config.batch_size).values)
 
 
 def make_adam(
@@ -78,9 +73,7 @@ def loader_of(
 def epochs(run: Run, config: L2IConfig, stage: str = "train", count: int | None = None) -> Iterator[Epoch]:
     """The epochs of a stage; the weights of the lowest validation loss are kept, or the last ones."""
     count = config.epochs if count is None else count
-    if config.select == "last":
-        return run.epochs(stage, count)
-    return run.epochs(stage, count, monitor="val/monitored", patience=config.patience)
+    return run.epochs(stage, count, keep=config.select, monitor="val/monitored", patience=config.patience)
 
 
 def step_in_parts(
@@ -102,35 +95,24 @@ def step_in_parts(
     run.step(optimizer, log=sums)
 
 
-@torch.no_grad()
-def encode_cases(model: Model, data: Dataset, config: L2IConfig, labels: bool = True) -> tuple[Tensor, Tensor]:
-    """Features (n, m) and classes (n,) of cases in eval mode; classes are all 0 where labels are not asked for.
-
-    Every process of a run encodes all of them, so that all monitor the same value.
-    """
-    model.eval()
-    device = next(model.parameters()).device
+def encode_cases(run: Run, model: Model, data: Dataset, config: L2IConfig) -> Outputs:
+    """Features (n, m) of cases."""
     size = min(config.batch_size, config.micro_batch or config.batch_size)
-    features, classes = [], []
-    for batch in make_loader(data, size, shuffle=False, seed=0):
-        features.append(model.encoder(batch.image.to(device)))
-        truth = batch.label(data.task.label) if labels else torch.zeros(len(batch), dtype=torch.int64)
-        classes.append(truth.to(device))
-    return torch.cat(features), torch.cat(classes)
+    return run.outputs(lambda batch: model.encoder(batch.image), data, size)
 
 
 def validate(
-    epoch: Epoch, model: Model, data: Dataset, config: L2IConfig,
+    run: Run, epoch: Epoch, model: Model, data: Dataset, config: L2IConfig,
     more: Callable[[Tensor, Tensor], Mapping[str, Tensor]] | None = None,
 ) -> None:  # fmt: skip
     """Log ``val/cls`` (cross-entropy), ``val/accuracy``, ``more`` losses, and ``val/monitored``, by which is chosen.
 
-    With ``more``, ``val/total`` and ``val/cen+latent`` are among them and ``monitor`` says which is watched. Leaves the
-    networks in eval mode.
+    With ``more``, ``val/total`` and ``val/cen+latent`` are among them and ``monitor`` says which is watched.
     """
     if not len(data):
         return
-    features, labels = encode_cases(model, data, config)
+    encoded = encode_cases(run, model, data, config)
+    features, labels = encoded.values, encoded.label(data.task.label)
     with torch.no_grad():
         logits = model.classifier(features)
         found = {"cls": F.cross_entropy(logits, labels), "accuracy": (logits.argmax(1) == labels).float().mean()}

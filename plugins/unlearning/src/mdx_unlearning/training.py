@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx.data.sampling import make_loader
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset, Sample
+from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
-from mdx.runs import processes
 from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.layers import DomainHead
 from mdx_adversarial.probe import probe_accuracy
@@ -117,9 +115,7 @@ def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
 def second_stage(run: Run, stage: str, config: UnlearningConfig, monitor: str = "val/main") -> Iterator[Epoch]:
     """The epochs after stage 1; the weights of the lowest ``monitor`` are kept, or the last ones."""
     count = config.epochs - config.pretrain_epochs
-    if config.select == "last":
-        return run.epochs(stage, count)
-    return run.epochs(stage, count, monitor=monitor, patience=config.stage2_patience)
+    return run.epochs(stage, count, keep=config.select, monitor=monitor, patience=config.stage2_patience)
 
 
 def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
@@ -137,19 +133,18 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
 
     L_p alone cannot show whether anything is unlearnt, and neither can the head that is trained along. The probe is
     trained on training features and scored on validation features, both of the domains that have validation cases; it
-    is called by the nuisance, ``val/site_probe``. Leaves the networks in eval mode.
+    is called by the nuisance, ``val/site_probe``.
     """
     if not len(cohort.val):
         return
-    # running statistics are each process's own until the epoch ends, and all must monitor the same value
-    processes.broadcast(model.buffers(), run.world)
-    features, labels, domains = encode_cases(model, cohort, cohort.val, config)
-    errors = squared_errors(model, features, labels)
+    features, labels, domains = encode_cases(model, cohort, cohort.val, run, config)
+    with torch.no_grad():
+        errors = squared_errors(model, features, labels)
     loss = sum_of_domain_means(errors, domains, len(cohort.domains))
     absolute = errors.sqrt().mean() * model.regressor.scale
     epoch.log(val={"main": loss, "pooled": errors.mean(), "absolute_error": absolute})
     if config.probe_every and (epoch.index + 1) % config.probe_every == 0 and len(domains.unique()) > 1:
-        seen, _, known = encode_cases(model, cohort, cohort.train, config)
+        seen, _, known = encode_cases(model, cohort, cohort.train, run, config)
         both, names = torch.isin(known, domains), cohort.domains.names
         accuracy, chance = probe_accuracy(
             seen[both].cpu().numpy(), [names[i] for i in known[both]],
@@ -159,19 +154,14 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
         epoch.log(val={probe: accuracy, f"{probe}_chance": chance})
 
 
-@torch.no_grad()
 def encode_cases(
-    model: Model, cohort: TrainingCohort, data: Dataset, config: UnlearningConfig
+    model: Model, cohort: TrainingCohort, data: Dataset, run: Run, config: UnlearningConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Features (n, d), labels (n,) and domains (n,) of cases, in eval mode.
+    """Features (n, d), labels (n,) and domains (n,) of cases."""
 
-    Every process of a run encodes all of them, so that all monitor the same value.
-    """
-    model.eval()
-    device = next(model.parameters()).device
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for batch in make_loader(data, config.batch_size, shuffle=False, seed=0):
-        batch = batch.to(device)
-        parts.append((model.encoder(batch.image).float(), batch.label(cohort.label), cohort.domains_of(batch)))
-    features, labels, domains = (torch.cat(each) for each in zip(*parts, strict=True))
-    return features, labels, domains
+    def encode(batch: Batch) -> tuple[Tensor, Tensor]:
+        return model.encoder(batch.image).float(), cohort.domains_of(batch)
+
+    found = run.outputs(encode, data, config.batch_size)
+    features, domains = found.values
+    return features, found.label(cohort.label), domains

@@ -1,0 +1,1 @@
+"""A made-up plugin for the tests of sweeps."""
