@@ -78,8 +78,9 @@ def trust(code: bool) -> None:
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
+    from mdx.identity import identity
     from mdx.runs.device import check_device
-    from mdx.workflow import identity, open_data, own_network, require
+    from mdx.workflow import open_data, own_network, require
 
     check_device(plan.settings.run)
     data = open_data(plan)
