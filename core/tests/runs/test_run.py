@@ -327,7 +327,8 @@ def test_outputs_of_several_tensors_keep_their_form_and_of_pieces_their_place(ru
     def both(batch: Batch) -> dict[str, object]:
         return {"mean": batch.image.mean(dim=(1, 2, 3)), "pair": (batch.image[:, 0, 0], batch.image[:, 1])}
 
-    found = run.outputs(both, made_up.dataset(3), 2, view=RandomSlices(crop=4))
+    found = run.outputs(both, made_up.dataset(3), 2, view=RandomSlices(crop=4), also={"number": "age"})
+    assert found.items["number"].tolist() == [0, 1, 2]
     assert found.values["mean"].shape == (3,)
     assert found.values["pair"][1].shape == (3, 4, 4)
     assert found.items.position is not None

@@ -56,19 +56,11 @@ class Run:
     """
 
     def __init__(
-        self,
-        directory: Path,
-        adapter: Adapter[Any],
-        model: Model,
-        *,
-        seed: int = 0,
-        fabric: Fabric | None = None,
-        settings: RunSettings | None = None,
-        optimizer: OptimizerSettings | None = None,
-        hooks: HookCaller | None = None,
-        identity: str = "",
+        self, directory: Path, adapter: Adapter[Any], model: Model, *, seed: int = 0, fabric: Fabric | None = None,
+        settings: RunSettings | None = None, optimizer: OptimizerSettings | None = None,
+        hooks: HookCaller | None = None, identity: str = "",
         evaluate: Callable[[Dataset], list[dict[str, Any]]] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.directory, self.adapter, self.model, self.seed = directory, adapter, model, seed
         self.settings = settings or RunSettings.model_validate({})
         self.optimizer_settings = optimizer or OptimizerSettings.model_validate({})
