@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -105,3 +107,40 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict) -> None:
 
     with pytest.raises(ConfigError):
         resolve([("--set", wrong)], Settings, DataConfig)
+
+
+def test_many_problems_are_told_by_line_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "holed.csv"
+    lines = ["image,subject,site,split,case", "a.nii,,A,train,c1", ",s2,,tset,c1", "", "b.nii,s3,B,val,c/3",
+             "c.nii,s3,B,test,", "d.nii,s5"]  # fmt: skip
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError) as found:
+        read_table(path, CONFIG)
+    assert str(found.value).splitlines()[1:-1] == [
+        "  line 2: 'subject' is empty",
+        "  line 3: 'image' is empty",
+        "  line 3: 'site' is empty",
+        "  line 7: 'site' is empty",
+        "  line 3: split 'tset' is not known: did you mean 'test'?",
+        "  line 6: 'case' is empty",
+        "  line 7: 'case' is empty",
+        "  line 5: 'c/3' cannot name files",
+        "  lines 2, 3: the case 'c1' is there 2 times",
+        "  subject s3 is in test and val: keep all of a subject's cases in one split",
+    ]
+
+
+def test_paths_are_those_that_the_system_joins(rows, write) -> None:
+    cells = ["/abs/a.nii", "~/b.nii", "../up/c.nii", "./d.nii", "deep//e.nii"]
+    table = write([row | {"image": cell} for row, cell in zip(rows, cells, strict=False)])
+    expected = [Path(os.path.join(table.parent, os.path.expanduser(cell))) for cell in cells]  # noqa: PTH111, PTH118
+    assert [case.images["image"] for case in read_table(table, CONFIG)] == expected
+
+
+def test_the_garbage_collector_is_on_again_after_a_table_and_after_a_problem(table: Path, tmp_path: Path) -> None:
+    read_table(table, CONFIG)
+    assert gc.isenabled()
+    (tmp_path / "bad.csv").write_text("image,subject\n")
+    with pytest.raises(DataError):
+        read_table(tmp_path / "bad.csv", CONFIG)
+    assert gc.isenabled()

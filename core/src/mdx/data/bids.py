@@ -16,12 +16,12 @@ from typing import Any
 
 from mdx.data.bids_masks import find_masks
 from mdx.data.bids_names import MASKS, BidsName, Sidecars, parse_name
+from mdx.data.cells import read_rows
 from mdx.data.folder import SITE_TAGS, site_name
 from mdx.data.formats import suffix_of
 from mdx.data.joining import column_of
 from mdx.data.keyed import KeyedRows
 from mdx.data.layouts import ONE_SITE, InitResult
-from mdx.data.table import read_rows
 from mdx.errors import DataError, nearest
 from mdx.files import walk, why_not_walked
 from mdx.interfaces.dataset import Case

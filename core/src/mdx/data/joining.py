@@ -12,10 +12,10 @@ from typing import Any
 
 import regex
 
+from mdx.data.cells import read_rows
 from mdx.data.formats import stem
 from mdx.data.keyed import one_of
 from mdx.data.layouts import ONE_SITE, InitResult
-from mdx.data.table import read_rows
 from mdx.errors import DataError, UsageError, nearest
 from mdx.interfaces.dataset import Case
 

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.images import header_of
 from mdx.data.labels import find_label
 from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
-from mdx.data.table import TABLES, cases_as_rows, read_table, rows_as_cases
+from mdx.data.table import cases_as_rows, read_table, rows_as_cases
 from mdx.errors import DataError, nearest
 from mdx.interfaces.dataset import Case, Dataset, Task
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mdx.data.cells import read_rows
 from mdx.data.formats import stem, suffix_of
 from mdx.data.layouts import ONE_SITE, InitResult
-from mdx.data.table import read_rows
 from mdx.errors import DataError
 from mdx.files import walk
 from mdx.interfaces.dataset import Case
