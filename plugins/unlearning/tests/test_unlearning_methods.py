@@ -11,7 +11,7 @@ import torch
 from made_ages import SMALL, Fit
 from torch import Tensor, nn
 
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.dataset import Batch, Dataset
 from mdx.interfaces.model import Model
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.run import Run
@@ -39,13 +39,15 @@ def predicts_zero(encoder: nn.Module) -> Model:
     return model
 
 
-def batch_of(labels: list[float], domains: list[int]) -> Any:
-    """A batch of features; the cohort of ``cohort_of`` knows its domains."""
-    return SimpleNamespace(image=torch.rand(len(labels), 4), label=lambda _: torch.tensor(labels), domains=domains)
+def batch_of(labels: list[float], domains: list[int]) -> Batch:
+    """A batch of features."""
+    ids = [str(i) for i in range(len(labels))]
+    ages, seen = {"age": torch.tensor(labels)}, torch.ones(len(labels), dtype=torch.bool)
+    return Batch(torch.rand(len(labels), 4), ids, ids, ids, ages, seen, more={"domain": torch.tensor(domains)})
 
 
 def cohort_of(count: int) -> Any:
-    return SimpleNamespace(label="age", domains=range(count), domains_of=lambda batch: torch.tensor(batch.domains))
+    return SimpleNamespace(label="age", domains=range(count))
 
 
 @pytest.mark.parametrize(("kind", "expected"), [(Normal, 13 / 5), (NormalConditioned, 1 + 9)])
@@ -118,11 +120,11 @@ def test_the_main_loss_is_of_the_main_batch_and_the_domains_are_those_of_the_oth
     model = predicts_zero(nn.Identity())
     model["head"] = nn.Linear(4, 2)
     run: Any = SimpleNamespace(log=lambda **_: None)
-    Unlearning(CONFIG)._step(run, model, cohort_of(2), cohort_of(2), None, batch, unlearnt)  # type: ignore[arg-type]
+    Unlearning(CONFIG)._step(run, model, cohort_of(2), None, batch, unlearnt)  # type: ignore[arg-type]
     assert given["main"] is batch.image
     assert given["other"] is unlearnt.image
     assert float(given["task_loss"](batch.image).detach()) == 1 + 9
-    assert given["domains"].tolist() == unlearnt.domains
+    assert given["domains"].tolist() == [1, 0, 1]
 
 
 def test_the_encoder_of_dann_is_given_the_heads_gradient_reversed_and_scaled(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -69,10 +69,6 @@ class Domains:
         if name not in self.names:
             raise DataError(f"'{name}' is no {self.column} of the training cases", nearest(name, self.names), case.id)
         return self.names.index(name)
-
-    def by_case(self, data: Dataset) -> Mapping[str, int]:
-        """Case id to number, for the cases of ``data``."""
-        return {case.id: self.index(case) for case in data.cases}
 
     def groups(self, data: Dataset) -> list[np.ndarray]:
         """For each domain the positions of its cases in ``data.cases``; empty where it has none."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch.nn import functional as F
 
 from mdx.errors import ConfigError
@@ -15,7 +14,7 @@ from mdx_adversarial.layers import DomainHead, gradient_reversal, reversal_scale
 from mdx_adversarial.losses import supervised_contrastive_loss
 from mdx_adversarial.samplers import AllDomains, CellBalanced
 from mdx_adversarial.updates import UnlearningOptimizers, unlearning_step
-from mdx_l2i.cohort import Cohort, DomainNumbers, cell_weights
+from mdx_l2i.cohort import Cohort, cell_weights
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.networks import make_classifier_model
 from mdx_l2i.training import (
@@ -60,15 +59,16 @@ class Vanilla(OnTheCohort):
         optimizer = make_adam(run, model, c)
         sampler = CellBalanced(cohort.domains(), c.batch_size) if c.sampling == "cells" else None
         weights = cell_weights(cohort.train.cases, data.task.label, cohort.domains()) if c.weighting == "cells" else {}
+        also = {"weight": lambda case: weights[case.id]} if weights else None
 
         def losses(batch: Batch) -> Losses:
             logits = model.classifier(model.encoder(batch.image)).float()
             each = F.cross_entropy(logits, batch.label(data.task.label), reduction="none")
             if weights:
-                each = each * torch.tensor([weights[i] for i in batch.case_ids], device=each.device)
+                each = each * batch["weight"]
             return {"cls": each.mean(), "total": each.mean()}
 
-        batches = mixed_batches(run, cohort, sampler)
+        batches = mixed_batches(run, cohort, sampler, also)
         for epoch in epochs(run, c):
             model.train()
             for batch in batches:
@@ -96,16 +96,16 @@ class DANN(OnTheCohort):
         cohort = Cohort(data, c)
         cohort.require_every_class(cohort.train, "training cases")
         begin(run, model, cohort, c)
-        number = DomainNumbers(cohort.domains("dann"), cohort.train)
+        domains = cohort.domains("dann")
         optimizer = make_adam(run, model, c, [model.head])
 
         def losses(batch: Batch) -> Losses:
             features = model.encoder(batch.image)
             cls = F.cross_entropy(model.classifier(features).float(), batch.label(data.task.label))
-            domain = F.cross_entropy(model.head(gradient_reversal(features, scale)).float(), number(batch))
+            domain = F.cross_entropy(model.head(gradient_reversal(features, scale)).float(), batch["domain"])
             return {"cls": cls, "domain": domain, "total": cls + c.alpha * domain}
 
-        batches = mixed_batches(run, cohort)
+        batches = mixed_batches(run, cohort, also={"domain": domains.index})
         for epoch in epochs(run, c):
             model.train()
             scale = reversal_scale(min(1.0, epoch.index / min(c.reversal_epochs, c.epochs)))
@@ -137,8 +137,8 @@ class Unlearning(OnTheCohort):
         cohort.require_every_class(cohort.train, "training cases")
         begin(run, model, cohort, c)
         domains = cohort.domains("unlearning")
-        number = DomainNumbers(domains, cohort.train)
-        batches = mixed_batches(run, cohort, AllDomains(domains, c.batch_size, cohort.steps))
+        sampler = AllDomains(domains, c.batch_size, cohort.steps)
+        batches = mixed_batches(run, cohort, sampler, {"domain": domains.index})
         before = round(c.warmup * c.epochs)
         optimizer = make_adam(run, model, c, [model.head], "warmup")
         for epoch in epochs(run, c, "warmup", before):
@@ -146,7 +146,7 @@ class Unlearning(OnTheCohort):
             for batch in batches:
                 features = model.encoder(batch.image)
                 cls = F.cross_entropy(model.classifier(features).float(), batch.label(data.task.label))
-                domain = F.cross_entropy(model.head(features.detach()).float(), number(batch))
+                domain = F.cross_entropy(model.head(features.detach()).float(), batch["domain"])
                 run.step(optimizer, cls + c.alpha * domain, log={"cls": cls, "domain": domain})
             validate(run, epoch, model, cohort.val, c)
         optimizers = UnlearningOptimizers(
@@ -162,7 +162,7 @@ class Unlearning(OnTheCohort):
                 found = unlearning_step(
                     run, optimizers, encode=model.encoder, head=model.head, main=batch.image, other=batch.image,
                     task_loss=lambda f, y=labels: F.cross_entropy(model.classifier(f).float(), y),
-                    domains=number(batch), alpha=c.alpha, beta=c.beta,
+                    domains=batch["domain"], alpha=c.alpha, beta=c.beta,
                 )  # fmt: skip
                 run.log(**{f"train/{name}": value for name, value in found._asdict().items()})
             validate(run, epoch, model, cohort.val, c)

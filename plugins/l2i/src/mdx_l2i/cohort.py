@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Batch, Case, Dataset
+from mdx.interfaces.dataset import Case, Dataset
 from mdx_adversarial.domains import Domains
 from mdx_l2i.config import L2IConfig
 
@@ -72,17 +69,6 @@ class Cohort:
                 "there is no labelled validation case of the target to choose the best weights by",
                 "raise data.val_fraction, or keep the last weights with --set select=last",
             )
-
-
-class DomainNumbers:
-    """Looks up the domain of the cases of a batch."""
-
-    def __init__(self, domains: Domains, data: Dataset) -> None:
-        self.domains, self._by_case = domains, domains.by_case(data)
-
-    def __call__(self, batch: Batch) -> Tensor:
-        """(B,) int64."""
-        return torch.tensor([self._by_case[i] for i in batch.case_ids], device=batch.image.device)
 
 
 def cell_weights(cases: Sequence[Case], label: str, domains: Domains) -> dict[str, float]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from mdx.data.sampling import Column, Sampler
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Batch, Dataset, Sample
 from mdx.interfaces.model import Model
@@ -57,17 +58,24 @@ def make_adam(
     return run.optimizer(name, groups, "adam", betas=(0.9, 0.999), weight_decay=config.weight_decay)
 
 
-def mixed_batches(run: Run, cohort: Cohort, sampler: Callable[..., Iterator[int]] | None = None) -> Loader:
+def mixed_batches(
+    run: Run, cohort: Cohort, sampler: Sampler | None = None, also: Mapping[str, Column] | None = None
+) -> Loader:
     """The batches of an epoch, drawn uniformly from all training cases unless a sampler says how."""
-    return loader_of(run, cohort, cohort.train, cohort.config.batch_size, sampler)
+    return loader_of(run, cohort, cohort.train, cohort.config.batch_size, sampler, also)
 
 
 def loader_of(
-    run: Run, cohort: Cohort, data: Dataset, batch_size: int, sampler: Callable[..., Iterator[int]] | None = None
+    run: Run,
+    cohort: Cohort,
+    data: Dataset,
+    batch_size: int,
+    sampler: Sampler | None = None,
+    also: Mapping[str, Column] | None = None,
 ) -> Loader:
     """Batches of ``data``, as many as an epoch has steps, augmented if that is asked for."""
     view = Augmented() if cohort.config.augmentation else None
-    return run.loader(data, batch_size, view=view, sampler=sampler, steps=cohort.steps)
+    return run.loader(data, batch_size, view=view, sampler=sampler, steps=cohort.steps, also=also)
 
 
 def epochs(run: Run, config: L2IConfig, stage: str = "train", count: int | None = None) -> Iterator[Epoch]:

@@ -66,13 +66,14 @@ class Unlearning(Adapter[UnlearningConfig]):
             # both batches of a step have the same numbers of cases of each domain
             counts = sampler.compositions(cohort.train, run.rng("composition"))
             mixed = Composed(cohort.domains, counts)
-            batches = run.loader(cohort.train, c.batch_size, sampler=mixed)
+            batches = run.loader(cohort.train, c.batch_size, sampler=mixed, also=cohort.also)
             if other is None:
                 pairs = ((batch, batch) for batch in batches)
             else:
-                pairs = zip(batches, run.loader(other.train, c.batch_size, sampler=mixed), strict=True)
+                others = run.loader(other.train, c.batch_size, sampler=mixed, also=cohort.also)
+                pairs = zip(batches, others, strict=True)
             for batch, unlearnt in pairs:
-                self._step(run, model, cohort, other or cohort, optimizers, batch, unlearnt)
+                self._step(run, model, cohort, optimizers, batch, unlearnt)
             validate(epoch, model, cohort, run, c)
 
     def _optimizers(self, model: Model, run: Run, scratch: bool = False) -> UnlearningOptimizers:
@@ -85,18 +86,17 @@ class Unlearning(Adapter[UnlearningConfig]):
         )  # fmt: skip
 
     def _step(
-        self, run: Run, model: Model, cohort: TrainingCohort, other: TrainingCohort | OverlapCohort,
-        optimizers: UnlearningOptimizers, batch: Batch, unlearnt: Batch,
+        self, run: Run, model: Model, cohort: TrainingCohort, optimizers: UnlearningOptimizers,
+        batch: Batch, unlearnt: Batch,
     ) -> None:  # fmt: skip
         """L_p on ``batch`` of the cohort, then the two updates on ``unlearnt`` of the other; both may be one."""
         c = self.config
-        own = cohort.domains_of(batch)
         losses = unlearning_step(
             run, optimizers, encode=model.encoder, head=model.head, main=batch.image,
             task_loss=lambda features: main_loss(
-                model, features, batch.label(cohort.label), own, len(cohort.domains)
+                model, features, batch.label(cohort.label), batch["domain"], len(cohort.domains)
             ),
-            other=None if c.features == "stale" else unlearnt.image, domains=other.domains_of(unlearnt),
+            other=None if c.features == "stale" else unlearnt.image, domains=unlearnt["domain"],
             alpha=c.alpha, beta=c.beta, reduction=c.reduction, domain_loss=DOMAIN_LOSSES[c.domain_loss],
         )  # fmt: skip
         run.log(**{f"train/{name}": loss for name, loss in losses._asdict().items()})

@@ -83,10 +83,10 @@ class NormalConditioned(Normal):
     def _batches(self, cohort: TrainingCohort, run: Run) -> Iterable[Batch]:
         c = self.config
         sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
-        return run.loader(cohort.train, c.batch_size, sampler=sampler)
+        return run.loader(cohort.train, c.batch_size, sampler=sampler, also=cohort.also)
 
     def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
-        features, domains = model.encoder(batch.image), cohort.domains_of(batch)
+        features, domains = model.encoder(batch.image), batch["domain"]
         return main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
 
 
@@ -106,12 +106,12 @@ class DANN(Adapter[UnlearningConfig]):
         pretrain(model, cohort, run, c)
         optimizer = run.optimizer("dann", model.parameters(), lr=c.stage2_lr)
         sampler = AllDomains(cohort.domains, c.batch_size, c.steps, c.oversampling)
-        batches = run.loader(cohort.train, c.batch_size, sampler=sampler)
+        batches = run.loader(cohort.train, c.batch_size, sampler=sampler, also=cohort.also)
         for epoch in second_stage(run, "dann", c):
             model.train()
             scale = reversal_scale(epoch.index / (c.epochs - c.pretrain_epochs))
             for batch in batches:
-                features, domains = model.encoder(batch.image), cohort.domains_of(batch)
+                features, domains = model.encoder(batch.image), batch["domain"]
                 main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
                 domain = F.cross_entropy(model.head(gradient_reversal(features, scale)), domains)
                 run.step(optimizer, main + c.alpha * domain, log={"main": main, "domain": domain})

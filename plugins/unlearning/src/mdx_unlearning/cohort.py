@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from collections.abc import Callable
 
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Batch, Dataset
+from mdx.interfaces.dataset import Case, Dataset
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.samplers import present
 from mdx_unlearning.config import UnlearningConfig
@@ -35,11 +32,11 @@ class TrainingCohort:
         self.domains = Domains(self.train, config.nuisance, config.nuisance_bins)
         val = source.where(split="val").labelled
         self.val = val.where(id=[c.id for c in val.cases if self.domains.name_of(c) in self.domains.names])
-        self._numbers = {**self.domains.by_case(self.train), **self.domains.by_case(self.val)}
 
-    def domains_of(self, batch: Batch) -> Tensor:
-        """(B,) int64 domains of a batch of train or val cases."""
-        return _numbers_of(batch, self._numbers)
+    @property
+    def also(self) -> dict[str, Callable[[Case], int]]:
+        """For loaders: ``batch["domain"]`` is then the (B,) int64 domains of its cases."""
+        return {"domain": self.domains.index}
 
     def labels(self) -> list[float]:
         """The labels of the training cases, in the unit of the table."""
@@ -77,11 +74,6 @@ class OverlapCohort:
         except DataError as error:
             raise DataError(f"{error.what}: {self.where} must be of every domain", remedy) from error
         self.train = chosen.without_labels()
-        self._numbers = main.domains.by_case(self.train)
-
-    def domains_of(self, batch: Batch) -> Tensor:
-        """(B,) int64 domains of a batch of these cases."""
-        return _numbers_of(batch, self._numbers)
 
 
 def _usable(given: Dataset, data: Dataset) -> Dataset:
@@ -123,7 +115,3 @@ def _inside(main: TrainingCohort, low: float, high: float, ends: bool) -> list[s
     """Training cases between the limits; a range from the training labels includes its ends, for they are cases."""
     labels = zip(main.train.cases, main.labels(), strict=True)
     return [case.id for case, label in labels if low < label < high or (ends and label in (low, high))]
-
-
-def _numbers_of(batch: Batch, numbers: Mapping[str, int]) -> Tensor:
-    return torch.tensor([numbers[i] for i in batch.case_ids], device=batch.image.device)

@@ -89,12 +89,12 @@ def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: UnlearningC
     networks = [model.encoder, model.regressor, model.head]
     optimizer = run.optimizer("pretrain", [p for n in networks for p in n.parameters()], lr=config.lr)
     sampler = AllDomains(cohort.domains, config.batch_size, config.steps, config.oversampling)
-    batches = run.loader(cohort.train, config.batch_size, sampler=sampler)
+    batches = run.loader(cohort.train, config.batch_size, sampler=sampler, also=cohort.also)
     shared = (cohort.train, cohort.val, *stage1_settings(config))
     for epoch in run.epochs("pretrain", config.pretrain_epochs, shared=shared):
         model.train()
         for batch in batches:
-            domains = cohort.domains_of(batch)
+            domains = batch["domain"]
             features = model.encoder(batch.image)
             main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
             seen = features if config.stage1_domain_grad == "joint" else features.detach()
@@ -160,8 +160,8 @@ def encode_cases(
     """Features (n, d), labels (n,) and domains (n,) of cases."""
 
     def encode(batch: Batch) -> tuple[Tensor, Tensor]:
-        return model.encoder(batch.image).float(), cohort.domains_of(batch)
+        return model.encoder(batch.image).float(), batch["domain"]
 
-    found = run.outputs(encode, data, config.batch_size)
+    found = run.outputs(encode, data, config.batch_size, also=cohort.also)
     features, domains = found.values
     return features, found.label(cohort.label), domains
