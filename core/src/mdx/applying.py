@@ -173,7 +173,7 @@ def evaluate_run(
         data, name = open_dataset(facts["data"], settings.data).where(split="test"), "own-test-cases"
     else:
         # sites of another table need not be those of the run
-        elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None})
+        elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
         data, name = open_dataset(uri, elsewhere), case_name(Path(uri.partition(":")[2] or uri))
         data = _with_roles_of_the_run(_unseen(_test_cases(data), loaded), facts)
     if data.task.classes != loaded.task.classes:

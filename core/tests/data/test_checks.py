@@ -165,6 +165,16 @@ def test_images_with_other_channels_are_errors(table: Path) -> None:
     assert [p.what for p in report_of(table).errors] == ["has 2 channel(s), the first case has 1"]
 
 
+def test_scans_that_are_blank_in_the_window_of_intensities_are_a_warning(table: Path) -> None:
+    window = {"intensity": "window", "lower": -1000}
+    for upper, outside in ((40, 6), (400, 0)):
+        config = DataConfig.model_validate({**window, "upper": upper})
+        found = [p.what for p in check(open_table(table, config), config).warnings if "outside the window" in p.what]
+        assert [what.partition(":")[0] for what in found] == (
+            [f"{outside} image(s) lie outside the window of -1000 to 40"] if outside else []
+        )
+
+
 def test_only_the_first_twenty_are_shown_and_the_rest_counted(rows, write) -> None:
     many = [{**rows[i % 6], "subject": f"p{i}", "image": f"none{i}.nii.gz"} for i in range(30)]
     many[0]["image"] = rows[0]["image"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
@@ -35,6 +37,33 @@ def test_percentile_scaling_equals_the_published_one(shared: Path, name: str, ke
 def test_a_constant_image_becomes_zeros(kind) -> None:
     scaled = scale_intensity(np.full((2, 4, 4, 4), 7, np.float32), DataConfig(intensity=kind))
     assert np.array_equal(scaled, np.zeros((2, 4, 4, 4)))
+
+
+def test_a_window_means_the_same_values_in_every_file() -> None:
+    config = DataConfig.model_validate({"intensity": "window", "lower": -1000, "upper": 400})
+    values = np.array([-2000, -1000, -300, 400, 3000], np.float32).reshape(1, 5, 1)
+    assert np.allclose(scale_intensity(values, config).ravel(), [0, 0, 0.5, 1, 1])
+    assert np.allclose(scale_intensity(np.full((1, 4, 4), -300, np.float32), config), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"intensity": "window"}, "window needs lower and upper"),
+        ({"intensity": "window", "lower": -5}, "window needs lower and upper"),
+        ({"intensity": "window", "lower": 40, "upper": 40}, "lower must be below upper"),
+        ({"lower": -1000, "upper": 50}, "values of the file need intensity=window"),
+        ({"upper": 400}, "values of the file need intensity=window"),
+    ],
+)
+def test_limits_that_make_no_window_and_no_percentiles_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        DataConfig.model_validate(settings)
+
+
+def test_a_window_read_back_from_the_settings_of_a_run_is_the_same() -> None:
+    config = DataConfig.model_validate({"intensity": "window", "lower": "-1000", "upper": "400"})
+    assert DataConfig.model_validate(config.model_dump(mode="json")) == config
 
 
 def test_an_almost_empty_image_is_not_blown_up() -> None:

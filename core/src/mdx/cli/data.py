@@ -85,7 +85,7 @@ def check_command(
     config = _config(assignments)
     dataset = open_dataset(data, config)
     report = check(dataset, config)
-    confounding = confounding_table(dataset)
+    confounding = confounding_table(dataset.revealed())
     if as_json:
         typer.echo(json.dumps({**report.as_dict(), "confounding": confounding}, indent=1))
     else:

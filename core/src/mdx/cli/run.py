@@ -78,6 +78,7 @@ def trust(code: bool) -> None:
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
+    from mdx.data.budgets import said
     from mdx.identity import identity
     from mdx.runs.device import check_device
     from mdx.workflow import open_data, own_network, require
@@ -93,6 +94,7 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     facts: dict[str, Any] = {
         "plugin": plan.plugin.name, "variant": plan.variant_name, "baselines": list(plan.baselines),
         "preset": plan.preset, "data": plan.data, "cases": dict(sorted(counts.items())),
+        "labelled": said(data, plan.settings.data) or "all",
         "target_labels": plan.target_labels, "init_from": plan.init_from, "out": str(out),
         "identity": identity(plan, data),
         "settings": plan.settings.annotated(), "notes": list(plan.notes),
@@ -100,8 +102,8 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(facts, indent=1, default=str))
         return
-    for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "target_labels", "init_from", "identity",
-                "notes"):  # fmt: skip
+    for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "labelled", "target_labels", "init_from",
+                "identity", "notes"):  # fmt: skip
         typer.echo(f"{key}: {facts[key]}")
     for space, values in facts["settings"].items():
         for key, entry in values.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mdx.data.budgets import said
 from mdx.data.config import DataConfig
 from mdx.data.cropping import crop_warnings
 from mdx.data.facts import FileFacts, read_facts
@@ -53,7 +55,9 @@ class CheckReport:
 
 
 def check(data: Dataset, config: DataConfig) -> CheckReport:
-    """Read every image and mask of the dataset with all cores and report every problem."""
+    """Read every image and mask of the dataset with all cores and report every problem, hidden labels included."""
+    budget = said(data, config)
+    data = data.revealed()
     images = read_facts([path for case in data.cases for path in case.images.values()], "image")
     masks = read_facts([case.mask for case in data.cases if case.mask is not None], "mask")
     report = CheckReport(len(data), len(images) + len(masks))
@@ -68,9 +72,10 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
     found = list(label.errors(data, config))
     report.errors.extend(found)
     report.warnings.extend([] if found else label.warnings(data, config))
-    report.warnings.extend(_odd_values(data.cases, good))
+    report.warnings.extend(_odd_values(data.cases, good, config))
     report.warnings.extend(crop_warnings(data, config))
     report.notes.extend(_unlabelled(data))
+    report.notes.extend([Problem("the table", budget, "")] if budget else [])
     _same_content(data.cases, good, report)
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
@@ -127,11 +132,16 @@ def _mask_problems(
         )  # fmt: skip
 
 
-def _odd_values(cases: Sequence[Case], facts: dict[Path, FileFacts]) -> Iterable[Problem]:
-    """Blank scans, and values that no scanner gives."""
+def _odd_values(cases: Sequence[Case], facts: dict[Path, FileFacts], config: DataConfig) -> Iterable[Problem]:
+    """Blank scans, values that no scanner gives, and scans that are blank in the window of intensities."""
+    limits = (config.lower, config.upper) if config.intensity == "window" else (-math.inf, math.inf)
     for what, is_so in (
         ("hold one value only", lambda f: f.minimum == f.maximum),
         ("hold values beyond 1e30", lambda f: max(abs(f.minimum), abs(f.maximum)) > SPECTACULAR),
+        (
+            f"lie outside the window of {limits[0]:g} to {limits[1]:g}",
+            lambda f: f.maximum <= limits[0] or f.minimum >= limits[1],
+        ),
     ):
         found = [
             f"{case.id} ({facts[path].minimum:.4g} to {facts[path].maximum:.4g})"

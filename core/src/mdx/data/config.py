@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from mdx.config import Settings
+
+Intensity = Literal["percentiles", "zscore", "minmax", "window", "none"]
+
+
+def check_limits(intensity: str, lower: float, upper: float) -> None:
+    """Raise ValueError unless the limits are in order and, where they are no window, percentiles."""
+    if lower >= upper:
+        raise ValueError("lower must be below upper")
+    if intensity != "window" and not 0 <= lower < upper <= 100:
+        raise ValueError("lower and upper are percentiles, 0 to 100; values of the file need intensity=window")
 
 
 class SplitCounts(Settings):
@@ -35,13 +46,14 @@ class DataConfig(Settings):
         default="each",
         description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2",
     )
-    intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(
+    intensity: Intensity = Field(
         default="percentiles",
         description="scaling of each image and channel, colours together; percentiles: clip, then 0 to 1; zscore: "
-        "mean 0 and SD 1, of what is left after a resize and data.every_slice",
+        "mean 0 and SD 1, of what is left after a resize and data.every_slice; window: data.lower to data.upper of the "
+        "file's own values, such as Hounsfield units, clipped, then 0 to 1",
     )
-    lower: float = Field(default=1.0, ge=0, le=100, description="lower percentile of the intensities")
-    upper: float = Field(default=99.0, ge=0, le=100, description="upper percentile of the intensities")
+    lower: float = Field(default=1.0, description="lower percentile of the intensities, or lower end of the window")
+    upper: float = Field(default=99.0, description="upper percentile of the intensities, or upper end of the window")
     spacing_mm: tuple[float, ...] | None = Field(
         default=None, description="voxel edges that volumes are resampled to (one value: isotropic); null: as stored"
     )
@@ -64,6 +76,15 @@ class DataConfig(Settings):
         default_factory=lambda: SplitCounts(), description="numbers in place of the fractions, at target sites"
     )
     split_seed: int = Field(default=0, description="seed of the assignment of subjects to splits")
+    labelled: str | None = Field(
+        default=None,
+        description="training subjects that keep their labels, a number or such as 10%; the others are shown without; "
+        "null: all",
+    )
+    labelled_role: Literal["source", "target", "all"] = Field(
+        default="source", description="whose training subjects data.labelled counts; others keep their labels"
+    )
+    labelled_seed: int = Field(default=0, description="seed of the choice of labelled subjects")
     empty_masks: Literal["refuse", "allow"] = Field(
         default="refuse",
         description="whether a mask without any class is an error; allow where healthy cases are labelled",
@@ -81,6 +102,15 @@ class DataConfig(Settings):
             raise ValueError("must be 'each', 'foreground' or values of the mask such as 1,2")
         return values
 
+    @field_validator("labelled")
+    @classmethod
+    def _number_or_share(cls, given: str | None) -> str | None:
+        if given is None or re.fullmatch(r"[1-9]\d*", given):
+            return given
+        if not re.fullmatch(r"\d+(\.\d+)?%", given) or not 0 < float(given[:-1]) <= 100:
+            raise ValueError("must be a whole number of subjects above 0, or a share of them such as 10%")
+        return given
+
     @field_validator("spacing_mm")
     @classmethod
     def _positive(cls, given: tuple[float, ...] | None) -> tuple[float, ...] | None:
@@ -97,8 +127,9 @@ class DataConfig(Settings):
 
     @model_validator(mode="after")
     def _ordered(self) -> DataConfig:
-        if self.lower >= self.upper:
-            raise ValueError("lower must be below upper")
+        check_limits(self.intensity, self.lower, self.upper)
+        if self.intensity == "window" and not {"lower", "upper"} <= self.model_fields_set:
+            raise ValueError("intensity=window needs lower and upper, such as data.lower=-1000 data.upper=400 for CT")
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction and test_fraction must leave subjects to train on")
         return self

@@ -16,14 +16,23 @@ def scale_intensity(values: np.ndarray, config: DataConfig, colour: bool = False
 
     ``percentiles``: clip to the lower and upper percentile, then to 0..1; a channel whose two percentiles are equal,
     such as a mostly empty one, is scaled by its minimum and maximum instead. ``zscore``: mean 0 and standard deviation
-    1. ``minmax``: 0..1. A constant channel becomes zeros, whichever is chosen (``none`` changes nothing).
+    1. ``minmax``: 0..1. A constant channel becomes zeros with each of these. ``window``: clip to ``config.lower`` and
+    ``config.upper``, in the file's unit, then to 0..1, the same for all files. ``none`` changes nothing.
     """
-    if config.intensity == "none":
-        return np.asarray(values, dtype=np.float32)
     values = np.asarray(values, dtype=np.float32)
+    if config.intensity == "none":
+        return values
+    if config.intensity == "window":
+        return _window(values, config.lower, config.upper)
     if colour:
         return _scale(values, config)
     return np.stack([_scale(channel, config) for channel in values])
+
+
+def _window(values: np.ndarray, lower: float, upper: float) -> np.ndarray:
+    from monai.transforms.intensity.array import ScaleIntensityRange
+
+    return np.asarray(ScaleIntensityRange(lower, upper, 0.0, 1.0, clip=True)(values), dtype=np.float32)
 
 
 def _scale(values: np.ndarray, config: DataConfig) -> np.ndarray:

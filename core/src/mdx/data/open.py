@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.images import header_of
@@ -24,8 +25,13 @@ def open_dataset(uri: str, config: DataConfig, tasks: Sequence[str] = ()) -> Dat
     Args:
         tasks: kinds that are preferred where the data have labels of several.
 
-    Raises DataError for an unknown scheme and for everything wrong with the table.
+    Labels beyond a budget (``data.labelled``) are hidden. Raises DataError for an unknown scheme and for everything
+    wrong with the table.
     """
+    return within_budget(_open(uri, config, tasks), config)
+
+
+def _open(uri: str, config: DataConfig, tasks: Sequence[str]) -> Dataset:
     scheme, colon, rest = uri.partition(":")
     if scheme == "csv" and colon:
         return open_table(Path(rest).expanduser(), config, tasks)

@@ -130,13 +130,19 @@ def split_hash(cases: Iterable[Case]) -> str:
     return hashlib.sha256(json.dumps(sorted((c.id, c.split or "") for c in cases)).encode()).hexdigest()[:16]
 
 
-def write_splits(cases: Iterable[Case], path: Path) -> None:
-    """Write case, subject, site, split and role of every case as CSV."""
+def write_splits(cases: Iterable[Case], path: Path, labelled: AbstractSet[str] | None = None) -> None:
+    """Write case, subject, site, split and role of every case as CSV.
+
+    With ids of ``labelled`` cases, those whose label may be read, also a column ``labelled`` of yes and no.
+    """
     import csv
     import io
 
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["case", "subject", "site", "split", "role"])
-    writer.writerows([c.id, defused(c.subject), defused(c.site), c.split, c.role] for c in cases)
+    more = [] if labelled is None else ["labelled"]
+    writer.writerow(["case", "subject", "site", "split", "role", *more])
+    for c in cases:
+        said = [] if labelled is None else ["yes" if c.id in labelled else "no"]
+        writer.writerow([c.id, defused(c.subject), defused(c.site), c.split, c.role, *said])
     write_atomically(path, stream.getvalue())

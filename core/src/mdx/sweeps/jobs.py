@@ -176,5 +176,5 @@ def _sites(job: Job) -> list[str]:
     from mdx.data.open import open_dataset
 
     plan = job.plan()
-    config = plan.settings.data.model_copy(update={"source": (), "target": ()})
+    config = plan.settings.data.model_copy(update={"source": (), "target": (), "labelled": None})
     return list(open_dataset(plan.data, config).task.sites)
