@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mdx.config import flatten
 from mdx.errors import DataError
 from mdx.files import plain
 from mdx.interfaces.dataset import Dataset
@@ -20,6 +21,7 @@ def identity(plan: Plan, data: Dataset) -> str:
     values = plan.settings.values()
     values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
     values["run"]["threads"] = threads_of(plan.settings.run)  # sums of floats depend on their number
+    values["method"] = {**flatten(values["method"]), **plan.weights}  # what they hold, not where they lie
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
         plan.source, *([plan.init_digest] if plan.init_digest else []),
@@ -34,6 +36,10 @@ def changes(plan: Plan, data: Dataset, directory: Path) -> list[str]:
     found = [f"{k} {facts['versions'].get(k)} -> {v}" for k, v in now.items() if facts["versions"].get(k) != v]
     if facts["source"] != plan.source:
         found.append("the source of mdx or of the plugin")
+    digests = {name: entry["digest"] for name, entry in facts.get("weights", {}).items()}
+    found += [
+        f"the weights that '{name}' names" for name, digest in plan.weights.items() if digests.get(name) != digest
+    ]
     recorded = folders.read_json(directory / "fingerprint.json")
     for name, part in {"": data, **data.cohorts}.items():
         before, rows = recorded.get(name, {}), part.row_hashes()

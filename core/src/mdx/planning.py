@@ -9,6 +9,7 @@ from typing import Any
 
 from mdx.config import Resolved, parse_assignments, read_config_file, resolve
 from mdx.errors import ConfigError, UsageError, nearest
+from mdx.interfaces.weights import weights_in
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import Plugin, find_plugin
 from mdx.plugins.manifest import Manifest, Preset, Variant
@@ -53,6 +54,16 @@ class Plan:
 
         named = (self.manifest.adapter, self.variant.adapter if self.variant else None)
         return source_hash(*(target.partition(":")[0].partition(".")[0] for target in named if target))
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Setting of the method that names weights -> a hash of them. Raises ConfigError where they are not there."""
+        named = dict(weights_in(self.settings.method))
+        if not named:
+            return {}
+        from mdx.runs.weights import digest_of_weights
+
+        return {name: digest_of_weights(weights) for name, weights in named.items()}
 
     @property
     def target_labels(self) -> str:
@@ -112,7 +123,7 @@ def make_plan(
 
         beside = _with_own_network(manifest, chosen, beside, baselines is not None, notes)
         digest = digest_of_network(Path(init_from))
-    return Plan(
+    plan = Plan(
         plugin=found,
         manifest=manifest,
         variant=chosen,
@@ -127,6 +138,8 @@ def make_plan(
         init_from=None if init_from is None else Path(init_from),
         init_digest=digest,
     )
+    plan.weights  # noqa: B018 - raises before the data are read
+    return plan
 
 
 def recorded_plan(facts: Mapping[str, Any]) -> Plan:
@@ -135,7 +148,11 @@ def recorded_plan(facts: Mapping[str, Any]) -> Plan:
     manifest = found.manifest
     assert manifest is not None  # find_plugin returns working plugins only
     chosen = _variant(manifest, facts["variant"])
-    layers = tuple((name, values) for name, values in facts["layers"])
+    places = {name: entry["path"] for name, entry in facts.get("weights", {}).items()}  # whatever the working directory
+    layers = tuple(
+        (layer, {key: places.get(key.removeprefix("method."), value) for key, value in values.items()})
+        for layer, values in facts["layers"]
+    )
     return Plan(
         plugin=found,
         manifest=manifest,

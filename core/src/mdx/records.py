@@ -12,6 +12,7 @@ from mdx.data.confounding import confounding_table
 from mdx.data.splits import split_hash, write_splits
 from mdx.files import plain, write_atomically, write_json
 from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.weights import weights_in
 from mdx.planning import Plan
 from mdx.runs import directory as folders
 from mdx.runs.device import threads_of
@@ -39,10 +40,11 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
     folders.write_yaml(directory / "config.yaml", plain(plan.settings.annotated()))
     if not resumed:
         write_atomically(directory / "command.txt", shlex.join(["mdx", *command[1:]]) + "\n")
-    write_splits(data.cases, directory / "splits.csv")
-    _write_table(data, directory / "data.csv")
+    limited = plan.settings.data.labelled is not None
+    write_splits(data.cases, directory / "splits.csv", {c.id for c in data.labelled.cases} if limited else None)
+    _write_table(data.revealed(), directory / "data.csv")
     record_seen(data, directory)
-    confounding = confounding_table(data)
+    confounding = confounding_table(data.revealed())
     if confounding is not None:
         write_json(directory / "confounding.json", confounding)
     write_json(directory / "fingerprint.json", {name: p.row_hashes() for name, p in {"": data, **data.cohorts}.items()})
@@ -71,6 +73,9 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "layers": plan.layers,
         "init_from": {"name": plan.init_from.name, "path": str(plan.init_from.resolve()), "digest": plan.init_digest}
         if plan.init_from else None,
+        "weights": {
+            name: {"path": w.absolute, "digest": plan.weights[name]} for name, w in weights_in(plan.settings.method)
+        },
         "notes": list(plan.notes),
         "identity": identity,
         "mdx": __version__,

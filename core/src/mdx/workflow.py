@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx import stopping
+from mdx.data.budgets import said as said_of_budget
 from mdx.data.checks import check
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
@@ -33,7 +34,7 @@ from mdx.runs.run import Run
 from mdx.runs.scoring import evaluators_for, score_cases
 from mdx.scores import score
 
-ROLES = {"source", "target", "reference"}
+NOT_PREPROCESSING = {"source", "target", "reference", "labelled", "labelled_role", "labelled_seed"}
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
 
@@ -173,7 +174,7 @@ def open_data(plan: Plan) -> Dataset:
     """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
     data = open_dataset(plan.data, plan.settings.data)
     # the sites of another table need not be those that are named as source and target here
-    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": (), "reference": None})
+    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
     data.cohorts.update({name: open_dataset(uri, elsewhere) for name, uri in plan.cohorts.items()})
     capabilities = plan.manifest.capabilities
     if capabilities and capabilities.task != data.task.kind:
@@ -245,7 +246,7 @@ def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
         if not (directory / "checkpoints" / "final.safetensors").exists():
             _fit(plan, data, directory, fabric, evaluators, hooks)
         if first:
-            _write_notes(plan, directory)
+            _write_notes(plan, data, directory)
             loaded = load_run(directory, fabric.device)
             score(loaded, data.where(split="test"), directory, hooks, data.where(split=["train", "val"]))
             folders.set_status(directory, "done")
@@ -255,11 +256,12 @@ def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
         raise
 
 
-def _write_notes(plan: Plan, directory: Path) -> None:
+def _write_notes(plan: Plan, data: Dataset, directory: Path) -> None:
     """From the final checkpoint, so that whoever ends the run writes what whoever trained it knew."""
     made = load_tree(directory / "checkpoints" / "final.safetensors")["notes"]
     simulated = [SIMULATED] if plan.data.startswith("sim:") else []
-    write_json(directory / "notes.json", [*plan.notes, *simulated, *made])
+    budget = [f"{said}."] if (said := said_of_budget(data, plan.settings.data)) else []
+    write_json(directory / "notes.json", [*plan.notes, *simulated, *budget, *made])
 
 
 def _write_timings(run: Run, seconds: float, directory: Path) -> None:
@@ -289,7 +291,7 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
         return score_cases(part.revealed(), evaluators, live.predict)[0]
 
     # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
-    preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in ROLES}
+    preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in NOT_PREPROCESSING}
     run = Run(
         directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
         hooks=hooks, identity=digest_of(plan.source, versions(), preprocessing, settings.values()["optimizer"],

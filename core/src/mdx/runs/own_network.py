@@ -20,15 +20,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from mdx.config import Settings, read_config_file
+from mdx.data.config import Intensity, check_limits
 from mdx.errors import ConfigError, DataError, UsageError
 from mdx.files import replacing, write_json
 from mdx.interfaces.dataset import Dataset, Sample, Task
 from mdx.interfaces.model import Model
 from mdx.runs.directory import final_checkpoint, read_json
 from mdx.runs.transfer import take_weights
+from mdx.runs.weights import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,13 +55,18 @@ class Contract(Settings):
         description="last layer of the network; logits: none, then mdx applies softmax where 'background' is a class, "
         "else sigmoid"
     )
-    intensity: Literal["percentiles", "zscore", "minmax", "none"] = Field(description="as data.intensity")
-    lower: float = Field(1.0, ge=0, le=100, description="as data.lower; percentiles only")
-    upper: float = Field(99.0, ge=0, le=100, description="as data.upper; percentiles only")
+    intensity: Intensity = Field(description="as data.intensity")
+    lower: float = Field(1.0, description="as data.lower; percentiles and window only")
+    upper: float = Field(99.0, description="as data.upper; percentiles and window only")
     spacing_mm: tuple[float, ...] | None = Field(
         description="voxel edges of the input, in-plane or all; null: the network was trained on several"
     )
     multiple: int = Field(1, ge=1, description="height and width of the input must be multiples of this")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Contract:
+        check_limits(self.intensity, self.lower, self.upper)
+        return self
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,8 @@ def _of_file(
     weights: Mapping[str, Tensor] = {}
     module: nn.Module | None = None
     if path.suffix == ".safetensors":
-        weights, inside = _read_weights(path)
+        weights, header = read_safetensors(path)
+        inside = header.get(IN_ARCHIVE, "")
     else:
         module, inside = _load(path)
     beside = path.with_suffix(".json")
@@ -228,20 +236,6 @@ def _of_file(
         raise ConfigError(what, f"correct {beside.name}", path) from None
     return OwnNetwork(path.name, digest, contract, file=path if module is not None else None, module=module,
                       weights=weights)  # fmt: skip
-
-
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a safetensors file, which holds no code, and the contract of its header or an empty text."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, header.get(IN_ARCHIVE, "")  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(
-            f"is no safetensors file ({error})", "save it with safetensors.torch.save_file", path
-        ) from error
 
 
 def require_trust(path: Path) -> None:
@@ -295,7 +289,7 @@ def _is_onnx(path: Path) -> bool:
 
 def _intensity(config: DataConfig) -> dict[str, Any]:
     """The settings that determine intensities."""
-    names = ("intensity", "lower", "upper") if config.intensity == "percentiles" else ("intensity",)
+    names = ("intensity", "lower", "upper") if config.intensity in ("percentiles", "window") else ("intensity",)
     return {name: getattr(config, name) for name in names}
 
 

@@ -20,6 +20,7 @@ from mdx.errors import DataError, MdxError, PluginError, StoppedError
 from mdx.interfaces.adapter import Adapter
 from mdx.interfaces.dataset import Batch, Dataset
 from mdx.interfaces.model import Model
+from mdx.interfaces.weights import Weights
 from mdx.plugins.manager import HookCaller
 from mdx.runs import processes
 from mdx.runs.checkpoint import save_tree
@@ -32,6 +33,7 @@ from mdx.runs.outputs import Outputs, evaluating, gather
 from mdx.runs.seeding import RandomState, derive
 from mdx.runs.shown import Shown
 from mdx.runs.stages import Epoch, Monitor, Stages, named_values, scalars
+from mdx.runs.weights import Brought, bring
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -121,6 +123,13 @@ class Run:
             self.model[name] = network
         self._checkpoints.only_training |= set(networks)
         self._take_in()
+
+    def weights(self, setting: Weights) -> Brought:
+        """What a setting of type ``Weights`` names: ``run.weights(c.encoder).into(model.encoder, rename={...})``.
+
+        What matched, is missing and unexpected becomes a note. Raises ConfigError for weights of another network.
+        """
+        return bring(setting, self.note)
 
     def optimizer(
         self, name: str, params: Iterable[Any], algorithm: str = "adam", *, scratch: bool = False,

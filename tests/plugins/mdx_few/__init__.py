@@ -1,0 +1,1 @@
+"""A made-up semi-supervised segmentation method that may start from weights."""
