@@ -12,7 +12,8 @@ from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.model import Model
 from mdx.runs.run import Run
 from mdx_segment.networks import ResidualUNet2d
-from mdx_segment.training import SourceTraining, mean_dice, train_slices
+from mdx_segment.settings import SourceTraining
+from mdx_segment.training import mean_dice, train_slices
 
 
 class _Nothing(Adapter[MethodConfig]):

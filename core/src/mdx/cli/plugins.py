@@ -123,9 +123,9 @@ def _section(title: str, rows: dict[str, str]) -> None:
 def _settings(plugin: Plugin) -> list[dict[str, Any]]:
     from mdx.config import OptimizerSettings, RunSettings, field_names
     from mdx.data.config import DataConfig
-    from mdx.plugins.activation import adapter_types
+    from mdx.plugins.activation import config_type
 
-    _, method = adapter_types(plugin, None)
+    method = config_type(plugin, None)
     rows = []
     for prefix, model in (
         ("", method),

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import numpy as np
-
 from mdx.config import Settings
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.geometry import Geometry
-from mdx.interfaces.model import Model
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the settings of every plugin start from here, and are shown without torch
+    import numpy as np
+
+    from mdx.interfaces.dataset import Dataset, Sample
+    from mdx.interfaces.geometry import Geometry
+    from mdx.interfaces.model import Model
     from mdx.runs.own_network import OwnNetwork
     from mdx.runs.run import Run
 
@@ -105,4 +105,4 @@ class Adapter(ABC, Generic[ConfigT]):
         """Take back ``state()``; called before the weights are loaded, so networks may be resized here."""
 
 
-__all__ = ["Adapter", "ConfigT", "MethodConfig", "Model", "Prediction", "Reference"]
+__all__ = ["Adapter", "ConfigT", "MethodConfig", "Prediction", "Reference"]

@@ -35,14 +35,30 @@ def load(target: str, plugin: Plugin) -> Any:
 
 def adapter_types(plugin: Plugin, variant: Variant | None) -> tuple[type[Adapter[Any]], type[MethodConfig]]:
     """The adapter and config classes of a variant of a method plugin."""
-    from mdx.interfaces.adapter import Adapter, MethodConfig
+    from mdx.interfaces.adapter import Adapter
 
+    target, _ = _targets(plugin, variant)
+    return _subclass(target, Adapter, plugin), config_type(plugin, variant)
+
+
+def config_type(plugin: Plugin, variant: Variant | None) -> type[MethodConfig]:
+    """The config class alone, which is imported without the method and so, as a rule, without torch."""
+    from mdx.interfaces.adapter import MethodConfig
+
+    _, target = _targets(plugin, variant)
+    return _subclass(target, MethodConfig, plugin)
+
+
+def _targets(plugin: Plugin, variant: Variant | None) -> tuple[str, str]:
     manifest = plugin.manifest
     if manifest is None or manifest.adapter is None or manifest.config is None:
         raise PluginError(f"'{plugin.name}' is not a method", "choose one that 'mdx list' shows")
-    adapter = load((variant.adapter if variant else None) or manifest.adapter, plugin)
-    config = load((variant.config if variant else None) or manifest.config, plugin)
-    for thing, base in ((adapter, Adapter), (config, MethodConfig)):
-        if not (isinstance(thing, type) and issubclass(thing, base)):
-            raise PluginError(f"{thing!r} is not a subclass of mdx.{base.__name__}", "correct the plugin", plugin.name)
-    return adapter, config
+    own = (variant.adapter, variant.config) if variant else (None, None)
+    return own[0] or manifest.adapter, own[1] or manifest.config
+
+
+def _subclass(target: str, base: type, plugin: Plugin) -> Any:
+    found = load(target, plugin)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise PluginError(f"{found!r} is not a subclass of mdx.{base.__name__}", "correct the plugin", plugin.name)
+    return found

@@ -5,33 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.optim.lr_scheduler import MultiStepLR
 
-from mdx.config import Settings
 from mdx.data.sampling import RandomSlices
 from mdx.errors import DataError
 from mdx.evaluation.segmentation import dice, hard_masks
 from mdx.interfaces.dataset import Dataset, hidden_label
 from mdx_segment.inference import predict_volume
 from mdx_segment.losses import bce_dice_loss
+from mdx_segment.settings import SourceTraining
 
 if TYPE_CHECKING:
     from mdx.runs.run import Run
-
-
-class SourceTraining(Settings):
-    """The training of Zakazov et al. 2022: SGD on random crops of random axial slices, no augmentation."""
-
-    epochs: int = Field(100, ge=1, description="epochs of training")
-    steps: int = Field(100, ge=1, description="batches in an epoch")
-    batch_size: int = Field(16, ge=1, description="slices in a batch")
-    lr: float = Field(1e-3, gt=0, description="learning rate of SGD with Nesterov momentum 0.9")
-    decay_at: float = Field(0.8, gt=0, le=1, description="share of the epochs after which lr is divided by 10")
-    crop: int = Field(160, ge=8, multiple_of=8, description="edge of the random crop in pixels; the text says 256")
-    fit_crop: bool = Field(False, description="let the crop be no larger than the largest slice needs")
-    validate_every: int = Field(10, ge=1, description="epochs between looks at the validation cases")
 
 
 def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTraining, stage: str) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from mdx.interfaces.adapter import MethodConfig
-from mdx_segment.training import SourceTraining
+from mdx_segment.settings import SourceTraining
 
 
 class FDAConfig(MethodConfig):
