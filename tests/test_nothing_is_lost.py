@@ -199,3 +199,26 @@ def test_a_method_that_asks_for_calibration_warns_at_a_new_site(
     assert code == 0, text
     assert "warning: the site 'NEW' was not in the run" in text
     assert json.loads((run / "provenance.json").read_text())["roles"] == {"A": "source", "B": "target"}
+
+
+def test_no_command_writes_a_table_over_what_it_reads(
+    finished: tuple[Path, Path], tmp_path: Path, mdx: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished[0].parent, tmp_path / "d")
+    monkeypatch.chdir(tmp_path / "d")
+    Path("scores.csv").write_text(Path("cohort.csv").read_text())
+    Path("link.csv").symlink_to("images/A0.nii.gz")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    for words in (
+        ["data", "init", ".", "--join", "cohort.csv", "--out", "cohort.csv"],
+        ["data", "init", ".", "--out", "link.csv"],
+        ["data", "split", "cohort.csv", "--out", "cohort.csv"],
+        ["data", "split", "cohort.csv", "--out", "link.csv"],
+        ["evaluate", finished[1], "--data", "csv:scores.csv", "--out", "."],
+    ):
+        code, text = mdx(*words, "--force")
+        assert (code, "is what is read: it would be lost" in text) == (2, True), text
+    for verb in (["init", "."], ["split", "cohort.csv"]):
+        code, text = mdx("data", *verb, "--out", "cohort.parquet")
+        assert (code, "end it in .csv or .tsv" in text) == (2, True), text
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before

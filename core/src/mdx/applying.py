@@ -12,6 +12,7 @@ from mdx.config import RunSettings
 from mdx.data.formats import stem, suffix_of
 from mdx.data.labels import label_of
 from mdx.data.loading import prediction_paths
+from mdx.data.table import files_of
 from mdx.errors import ConfigError, DataError, RefusedError, UsageError, nearest
 from mdx.files import cannot_write, folder_and_part, refuse_to_replace, write_atomically, write_json
 from mdx.interfaces.adapter import Prediction, Reference
@@ -183,7 +184,9 @@ def evaluate_run(
     folder = out or loaded.directory / "evaluations" / name
     if is_run(folder):
         raise UsageError("is the directory of a run, which has scores of its own", "give another --out", folder)
-    refuse_to_replace([folder / "scores.csv", folder / "summary.json"], [], force or _same_evaluation(folder, uri))
+    read = [*files_of(data.cases), Path((uri or "").removeprefix("csv:")).expanduser()]
+    targets = [folder / name for name in ("scores.csv", "summary.json", "evaluation.json")]
+    refuse_to_replace(targets, read, force or _same_evaluation(folder, uri))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

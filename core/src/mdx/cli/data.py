@@ -125,14 +125,14 @@ def split_command(
 ) -> None:
     """Divide the subjects of each site into train, val and test, and write the table with its splits."""
     from mdx.data.splits import assign_splits, split_hash
-    from mdx.data.table import read_table, write_table
-    from mdx.errors import UsageError
+    from mdx.data.table import files_of, read_table, write_table
+    from mdx.files import refuse_to_replace
 
     out = out or table.with_name(f"{table.stem}_split.csv")
-    if out.exists() and not force:
-        raise UsageError("is there already", "give another --out, or --force to write over it", out)
+    refuse_to_replace([out], [table], force)
     config = _config(assignments)
     cases = assign_splits(read_table(table, config), config)
+    refuse_to_replace([out], files_of(cases), force)
     write_table(cases, out)
     counts = Counter((case.site, case.split) for case in cases)
     for site in sorted({case.site for case in cases}):

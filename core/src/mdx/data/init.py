@@ -9,8 +9,9 @@ from pathlib import Path
 
 from mdx.data.joining import Refinement
 from mdx.data.layouts import InitResult, read_layout, recognise, split_address
-from mdx.data.table import write_table
+from mdx.data.table import files_of, write_table
 from mdx.errors import DataError, UsageError
+from mdx.files import refuse_to_replace
 from mdx.interfaces.dataset import Case
 
 
@@ -36,14 +37,16 @@ def init_table(
         join: a table whose columns are added, such as a manifest with the sites.
         on: its column that names the files or subjects; found by itself if not given.
 
-    Raises UsageError for a folder that is none and a table that exists, DataError where nothing is found.
+    Raises UsageError for a folder that is none, a table that exists without ``overwrite`` and one that is read,
+    DataError where nothing is found.
     """
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise UsageError("is there already", "give another --out, or --force to write over it", out)
     scheme, place, options = _address(str(folder))
+    tables = [Path(table) for table in (join, options.get("join"), place / "participants.tsv") if table is not None]
+    refuse_to_replace([out], tables, overwrite)
     asked = {"site_from": site_from, "subject_from": subject_from, "class_from": class_from, "join": join, "on": on}
     result = find_cases(layout or scheme, place, options, {k: v for k, v in asked.items() if v is not None})
+    refuse_to_replace([out], files_of(result.cases), overwrite)
     write_table(result.cases, out)
     return result
 

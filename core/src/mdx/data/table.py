@@ -15,7 +15,7 @@ from typing import Any
 from mdx.data.cells import read_columns
 from mdx.data.config import DataConfig
 from mdx.data.formats import SUFFIXES
-from mdx.errors import DataError, nearest
+from mdx.errors import DataError, UsageError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case
 from mdx.spreadsheets import NUMBER, defused
@@ -259,15 +259,25 @@ def _locator(folder: Path) -> Callable[[str], Path]:
 
 
 def write_table(cases: Sequence[Case], path: Path) -> None:
-    """Write cases as CSV or TSV that ``read_table`` reads; paths are relative to the table."""
+    """Write cases as CSV or TSV that ``read_table`` reads; paths are relative to the table.
+
+    Raises UsageError for a name that ends in neither.
+    """
     import io
 
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        raise UsageError("is no name of a table that can be written", "end it in .csv or .tsv", path)
     stream = io.StringIO()
     writer = csv.writer(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
     header, rows = cases_as_rows(cases, path.parent)
     writer.writerow(header)
     writer.writerows(map(defused, row.values()) for row in rows)
     write_atomically(path, stream.getvalue())
+
+
+def files_of(cases: Iterable[Case]) -> list[Path]:
+    """Every image and mask of the cases."""
+    return [path for case in cases for path in (*case.images.values(), case.mask) if path is not None]
 
 
 def cases_as_rows(cases: Sequence[Case], folder: Path) -> tuple[list[str], list[dict[str, str]]]:
