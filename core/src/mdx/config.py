@@ -176,6 +176,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
         # aliases multiply what a short file holds, or lead back into themselves; settings need none
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise ConfigError("uses a YAML alias (*name)", "write the value out where it is used", path)
+        twice = _key_that_repeats(yaml.compose(text, Loader=yaml.SafeLoader))
+        if twice:
+            raise ConfigError(f"sets '{twice}' twice", "keep one of them", path)
         raw = yaml.safe_load(text)
     except FileNotFoundError:
         raise ConfigError("there is no such file", "give the path of a YAML file with --config", path) from None
@@ -192,6 +195,14 @@ def read_config_file(path: Path) -> dict[str, Any]:
         else:
             flat[str(key)] = value
     return flatten(flat)
+
+
+def _key_that_repeats(node: Any) -> str | None:
+    """A key that a mapping of a parsed YAML document has twice: the reader would keep the last without a word."""
+    pairs = node.value if getattr(node, "id", "") == "mapping" else ()
+    names = [key.value for key, _ in pairs if isinstance(key.value, str)]
+    inside = (_key_that_repeats(value) for _, value in pairs)
+    return next((name for name in names if names.count(name) > 1), None) or next(filter(None, inside), None)
 
 
 def resolve(

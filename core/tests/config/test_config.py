@@ -107,3 +107,11 @@ def test_a_config_file_that_holds_no_settings_is_refused(tmp_path: Path, text: s
 def test_an_assignment_without_equals_sign_is_refused() -> None:
     with pytest.raises(ConfigError, match="'beta' is not an assignment"):
         parse_assignments(["beta"])
+
+
+@pytest.mark.parametrize("text", ["beta: 1\nbeta: 2\n", "data:\n  source: A\n  intensity: none\n  source: B\n"])
+def test_a_key_that_repeats_in_a_config_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml: sets '(beta|source)' twice"):
+        read_config_file(path)

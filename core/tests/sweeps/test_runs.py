@@ -123,3 +123,10 @@ def test_a_page_names_the_damaged_file_that_it_needs(mdx: Mdx, folder: Path, nam
 
 def test_no_folder_is_a_usage_error(mdx: Mdx, tmp_path: Path) -> None:
     assert mdx("runs", tmp_path / "none")[0] == 2
+
+
+def test_a_run_that_starts_later_than_the_clock_has_no_age(mdx: Mdx, folder: Path) -> None:
+    (run,) = folder.iterdir()
+    facts = json.loads((run / "provenance.json").read_text())
+    (run / "provenance.json").write_text(json.dumps({**facts, "started": "2999-01-01T00:00:00+00:00"}))
+    assert listed(mdx, folder)["age_s"] is None

@@ -98,11 +98,12 @@ def _state(directory: Path, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _age_s(started: Any) -> int | None:
-    """Seconds since the start of a run."""
+    """Seconds since the start of a run; None where it is not known, or later than this machine's clock."""
     try:
-        return int((datetime.now().astimezone() - datetime.fromisoformat(started)).total_seconds())
+        seconds = int((datetime.now().astimezone() - datetime.fromisoformat(started)).total_seconds())
     except (TypeError, ValueError):
         return None
+    return seconds if seconds >= 0 else None
 
 
 def _age(seconds: int) -> str:
