@@ -173,3 +173,23 @@ def test_blank_and_spectacular_scans_are_named(tmp_path: Path) -> None:
     warned = [w.what for w in check(open_table(tmp_path / "t.csv", DataConfig()), DataConfig()).warnings]
     assert "2 image(s) hold one value only: blank (0 to 0), flat (7 to 7)" in warned
     assert any(w.startswith("1 image(s) hold values beyond 1e30: huge") for w in warned)
+
+
+@pytest.mark.parametrize(("white", "certain"), [(255, True), (2, False)])
+def test_one_value_in_some_masks_and_another_in_the_others_is_doubted_at_any_site(
+    tmp_path: Path, white: int, certain: bool
+) -> None:
+    report = pictures(tmp_path, lambda site, i, m: m * (white if i % 2 else 1))
+    said = f"6 masks hold the value 1 alone, 4 the value {white} alone"
+    assert [said in str(e) for e in report.errors] == [True] * certain
+    assert any(said in str(w) for w in report.warnings) != certain
+
+
+def test_white_beside_small_labels_and_masks_without_background_are_warned_of(tmp_path: Path) -> None:
+    def draw(site: str, i: int, m: np.ndarray) -> np.ndarray:
+        m[:2] = 255
+        return m if site == "A" else np.maximum(m, 1)
+
+    said = [w.what for w in pictures(tmp_path, draw).warnings]
+    assert "10 mask(s) hold 255 beside small labels (A0, A1, A2): it is a class" in said
+    assert "5 mask(s) have no background (B0, B1, B2): every voxel is of a class" in said

@@ -80,7 +80,7 @@ def numbers_by_site(data: Dataset, values: Mapping[str, float], name: str) -> di
     """Numbers by case id in quartiles of all, with n and mean of each site, and eta squared."""
     by_site: dict[str, list[float]] = defaultdict(list)
     for case in data.cases:
-        if case.id in values:
+        if np.isfinite(values.get(case.id, np.nan)):
             by_site[case.site].append(values[case.id])
     if not by_site:
         return None

@@ -6,6 +6,7 @@ numbers objects, where saving or resizing has left values in between, and where 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -23,6 +24,7 @@ RARE = 0.05
 FEWEST_MASKS = 4
 MANY_VALUES = 12
 NEARLY_WHITE = 200
+WHITE, SMALL_LABELS = 255, 32
 
 Masks = Sequence[tuple[Case, Path, FileFacts]]
 
@@ -60,6 +62,7 @@ def mask_errors(masks: Masks, config: DataConfig) -> Iterator[Problem]:
         )  # fmt: skip
     elif not smeared:
         yield from _coding(drawn, shared=False)
+        yield from _never_together(drawn, certain=True)
 
 
 def mask_warnings(masks: Masks, config: DataConfig) -> Iterator[Problem]:
@@ -80,6 +83,8 @@ def mask_warnings(masks: Masks, config: DataConfig) -> Iterator[Problem]:
                 "these",
             )  # fmt: skip
     yield from _coding(masks, shared=True)
+    yield from _never_together(masks, certain=False)
+    yield from _left_over(masks)
     rims: Counter[int] = Counter(value for _, _, facts in masks for value in facts.rims)
     for value, n in sorted(rims.items()):
         if n >= USUAL * len(holders[value]):
@@ -116,6 +121,44 @@ def _coding(masks: Masks, shared: bool) -> Iterator[Problem]:
                 "if these are the same classes in two codings, write them alike"
                 + ("" if common else ", or make all values above 0 one class with --set data.classes=foreground"),
             )
+
+
+def _never_together(masks: Masks, certain: bool) -> Iterator[Problem]:
+    """One value in some masks and another one in the others, at every site; ``certain`` if one of them is 255."""
+    kinds = Counter(tuple(facts.labels) for _, _, facts in masks if facts.labels)
+    values = sorted(value for of in kinds for value in of)
+    if len(kinds) != 2 or len(values) != 2 or min(kinds.values()) < 2 or next(_only_at(masks), None):
+        return
+    if (values[1] == WHITE) == certain:
+        one, other = ((value, kinds[(value,)]) for value in values)
+        yield Problem(
+            "the table",
+            f"{one[1]} masks hold the value {one[0]} alone, {other[1]} the value {other[0]} alone",
+            "if these are the same class in two codings, write them alike, or make them one with --set "
+            "data.classes=foreground",
+        )
+
+
+def _left_over(masks: Masks) -> Iterator[Problem]:
+    """255 beside a few small labels, with which many data sets mark what is to be ignored; masks without background."""
+    beside = [
+        case.id
+        for case, _, facts in masks
+        if WHITE in facts.labels and len(facts.labels) > 1 and sorted(facts.labels)[-2] <= SMALL_LABELS
+    ]
+    if beside:
+        yield Problem(
+            "the table",
+            f"{len(beside)} mask(s) hold 255 beside small labels ({', '.join(beside[:3])}): it is a class",
+            "if it marks what is to be ignored, name the classes with --set data.classes=...",
+        )
+    full = [case.id for case, _, facts in masks if sum(facts.labels.values()) == math.prod(facts.shape)]
+    if full:
+        yield Problem(
+            "the table",
+            f"{len(full)} mask(s) have no background ({', '.join(full[:3])}): every voxel is of a class",
+            "the background is 0: if another value stands for it, write 0",
+        )
 
 
 def _smeared(masks: Masks) -> list[tuple[Case, Path, FileFacts]]:
