@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mdx.errors import ResourceError, UsageError
+
+LINK_TO_NOTHING = "a link to a file that is not here (git-annex, DataLad: get it first)"
 
 
 @contextmanager
@@ -107,7 +110,8 @@ def why_not_walked(folder: Path) -> str:
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """Size and time of change in nanoseconds; of a folder, the sum and the latest of the files directly in it.
+    """Size and time of change in nanoseconds; of a folder, the sum of the sizes of the files directly in it and a
+    number that changes with the name, size or time of any of them.
 
     Raises OSError for a path that leads to nothing.
     """
@@ -115,8 +119,8 @@ def file_state(path: Path) -> tuple[int, int]:
     if inside is None:
         state = path.stat()
         return state.st_size, state.st_mtime_ns
-    states = [entry.stat() for entry in os.scandir(inside[0]) if entry.is_file()]
-    return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
+    states = sorted((e.name, (s := e.stat()).st_size, s.st_mtime_ns) for e in os.scandir(inside[0]) if e.is_file())
+    return sum(size for _, size, _ in states), zlib.crc32(repr(states).encode())
 
 
 def refuse_to_replace(targets: Iterable[Path], inputs: Iterable[Path], force: bool = False) -> None:

@@ -196,3 +196,60 @@ def test_no_split_and_no_role_is_added_to_what_is_prepared(tmp_path: Path, schem
     cases, _ = open_cases(address, DataConfig())
     assert cases
     assert {(case.split, case.role) for case in cases} == {(None, None)}
+
+
+def test_of_files_that_differ_in_their_suffix_one_is_taken_and_the_other_named(tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nii.gz", "b_0000.nii", "b_0000.nii.gz", "c.nii"):
+        scan(tmp_path / name)
+    result = find_cases(None, tmp_path, {})
+    assert sorted(p.name for case in result.cases for p in case.images.values()) == [
+        "a.nii.gz",
+        "b_0000.nii.gz",
+        "c.nii",
+    ]
+    assert ("a.nii", "a file of that name is taken (a.nii.gz)") in result.skipped
+
+
+def test_files_of_one_name_in_the_folders_of_their_patients_are_of_these_patients(tmp_path: Path) -> None:
+    for place in ("A/p1", "A/p2", "A/p3/early", "A/p3/late", "B/p1", "B/p7"):
+        scan(tmp_path / place / "images" / "t1.nii.gz")
+    result = find_cases(None, tmp_path, {})
+    assert sorted(c.subject for c in result.cases) == ["A_p1", "B_p1", "p2", "p3", "p3", "p7"]
+    assert any("such as t1: their subjects are the folders (p1, p2, p3, ...)" in m for m in result.messages)
+
+
+def test_studies_of_two_sites_in_one_folder_have_people_of_their_own(tmp_path: Path) -> None:
+    for site in "AB":
+        study(tmp_path / site, sessions=False)
+    result = find_cases(None, tmp_path, {})
+    assert sorted(c.subject for c in result.cases) == ["A_01", "A_02", "B_01", "B_02"]
+    assert any("taken for different people, A_01 and B_01" in m for m in result.messages)
+
+
+def test_what_a_link_of_a_study_leads_to_nowhere_is_named(tmp_path: Path) -> None:
+    study(tmp_path, sessions=False)
+    for name in ("participants.tsv", "sub-03", "sub-01/anat/sub-01_T1w.json"):
+        (tmp_path / name).symlink_to(tmp_path / ".git" / "annex" / "nothing")
+    skipped = {name for name, why in read_layout("bids", tmp_path, {}).skipped if why.startswith("a link to a file")}
+    assert skipped == {"participants.tsv", "sub-03", "sub-01/anat/sub-01_T1w.json"}
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "said"),
+    [
+        ("site", ("Siemens", "siemens"), "the sites 'Siemens' and 'siemens' are written nearly alike"),
+        ("site", ("K\u00f6ln", "Ko\u0308ln"), r"the sites 'Ko\u0308ln' and 'K\xf6ln' are written nearly alike"),
+        ("subject", ("P01", "p1"), "1 pair(s) of subjects of a site are written nearly alike, such as 'P01' and 'p1'"),
+        ("subject", ("10", "1"), None),
+    ],
+)
+def test_names_that_are_written_nearly_alike_are_doubted(
+    tmp_path: Path, column: str, names: tuple[str, str], said: str | None
+) -> None:
+    rows = [{"image": scan(tmp_path / f"{i}.nii.gz"), "subject": f"s{i}", "site": "A"} for i in range(4)]
+    rows[1][column], rows[2][column] = names
+    lines = ["image,subject,site", *(",".join(map(str, row.values())) for row in rows)]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    config = DataConfig()
+    found = [w.what for w in check(open_table(tmp_path / "t.csv", config), config).warnings if "alike" in w.what]
+    assert found == ([said] if said else [])

@@ -23,7 +23,7 @@ from mdx.data.joining import column_of
 from mdx.data.keyed import KeyedRows
 from mdx.data.layouts import ONE_SITE, InitResult
 from mdx.errors import DataError, nearest
-from mdx.files import walk, why_not_walked
+from mdx.files import LINK_TO_NOTHING, walk, why_not_walked
 from mdx.interfaces.dataset import Case
 
 ENTITIES = ("ses", "acq", "ce", "rec", "run", "echo", "inv", "part", "space", "res", "sample", "stain")
@@ -100,7 +100,12 @@ class Bids:
         if len(suffixes) > 1:
             columns = ",".join(suffix.lower() for suffix in suffixes)
             result.messages.append(f"several contrasts: use --set data.image={columns}")
-        result.skipped += [(str(p.relative_to(folder)), "the sidecar is no JSON object") for p in sidecars.damaged]
+        result.skipped += [
+            (str(p.relative_to(folder)), "the sidecar is no JSON object" if p.exists() else LINK_TO_NOTHING)
+            for p in sidecars.damaged
+        ]
+        links = [*folder.glob("participants.*"), *folder.glob("sub-*"), *folder.glob("sub-*/*_sessions.tsv")]
+        result.skipped += [(str(p.relative_to(folder)), LINK_TO_NOTHING) for p in sorted(links) if not p.exists()]
 
 
 def _is_mask(name: BidsName) -> bool:
@@ -123,7 +128,7 @@ def _scan(folder: Path, datatype: str, result: InitResult) -> tuple[list[BidsNam
             elif path.parent.name != datatype:
                 elsewhere[path.parent.name] += 1
             elif not path.exists():
-                result.skipped.append((inside, "a link to a file that is not here (git-annex, DataLad: get it first)"))
+                result.skipped.append((inside, LINK_TO_NOTHING))
             elif (name := parse_name(path)) is None or name.entities.get("sub") != subject.name[4:]:
                 result.skipped.append((inside, "its name does not follow BIDS"))
             else:

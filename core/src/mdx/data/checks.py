@@ -14,6 +14,7 @@ from mdx.data.config import DataConfig
 from mdx.data.cropping import crop_warnings
 from mdx.data.facts import FileFacts, read_facts
 from mdx.data.geometry import mismatch
+from mdx.data.keyed import names_alike
 from mdx.data.labels import label_of
 from mdx.data.problems import Problem
 from mdx.errors import DataError
@@ -80,6 +81,7 @@ def check(data: Dataset, config: DataConfig) -> CheckReport:
     _sites(data.cases, config, report)
     _subjects(data.cases, report)
     _travellers(data.cases, report)
+    report.warnings.extend(names_alike(data.cases))
     _unlike(data.cases, good, report)
     return report
 

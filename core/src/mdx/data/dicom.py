@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 
 from mdx.data.dicom_frames import read_frames, stored_values
-from mdx.data.dicom_headers import require_sound_frames, require_sound_headers, require_whole_series
+from mdx.data.dicom_headers import (
+    require_no_torn_slice,
+    require_sound_frames,
+    require_sound_headers,
+    require_whole_series,
+    torn_file,
+)
 from mdx.data.dicom_space import Slice, in_space
 from mdx.data.formats import damaged, no_such_file, reading, require_bearable, suffix_of
 from mdx.errors import DataError, nearest
@@ -88,6 +94,13 @@ def find_series(folder: Path) -> list[Series]:
     return sorted(found, key=lambda s: (len(s.key), s.key))
 
 
+def torn_files(folder: Path, series: Sequence[Series]) -> dict[Path, tuple[str, str]]:
+    """What ``torn_file`` says of the DICOM files of a folder that are in none of its series."""
+    taken = {file.path for of in series for file in of.files}
+    rest = (path for path in sorted(folder.iterdir()) if path not in taken and not path.name.startswith("."))
+    return {path: torn_file(path) for path in rest if path.is_file() and is_dicom_file(path)}
+
+
 def decode_dicom(path: Path) -> tuple[np.ndarray, FileLayout, str]:
     """A series as (C, X, Y, Z), a film as (C, rows, columns); how it lies in space; the stored type.
 
@@ -118,7 +131,7 @@ def _chosen(path: Path) -> tuple[Slice, ...]:
             raise DataError("is one slice of a series, not a volume", "give the folder that holds all its slices", path)
         return (found,)
     folder, key = inside
-    series = find_series(folder)
+    series = everything = find_series(folder)
     if not series:
         raise DataError("is a folder without DICOM images", "give an image file, or a folder with one series", path)
     if key:
@@ -132,6 +145,7 @@ def _chosen(path: Path) -> tuple[Slice, ...]:
     if key and series[0].key != key:
         raise DataError(f"has no series '{key}'", f"there is only {series[0]}", folder)
     files = series[0].files
+    require_no_torn_slice(path, [f.path for f in files], torn_files(folder, everything))
     if len(files) > 1 and any(f.is_film for f in files):
         raise DataError(
             f"holds {len(files)} images without a position in space: films, not slices of a volume",
@@ -191,15 +205,9 @@ def _of_pydicom(film: Slice) -> np.ndarray | None:
 
 
 def _volume(path: Path, files: Sequence[Slice]) -> tuple[np.ndarray, FileLayout, str]:
-
     if len(files) == 1:
-        if files[0].is_enhanced:
-            return _enhanced(path, files[0])
-        if files[0].frames < 2:
-            raise DataError("is one slice, not a volume", "give the folder that holds all slices of the series", path)
-        raise DataError(
-            f"holds {files[0].frames} frames that are no slices of a volume", "save single frames as images", path
-        )
+        _require_slices(path, files[0])
+        return _enhanced(path, files[0])
     ordered = in_space(path, files)
     require_bearable(path, (len(ordered), *ordered[0].size[:2], ordered[0].channels))
     require_sound_headers(path, [file.path for file in ordered])
@@ -256,13 +264,27 @@ def _enhanced(path: Path, file: Slice) -> tuple[np.ndarray, FileLayout, str]:
     return volume, layout, _stored_type(file)
 
 
-def look_at_volume(path: Path, files: Sequence[Slice]) -> None:
-    """Raise DataError where the files of a series, or the frames of an enhanced one, make no volume."""
+def _require_slices(path: Path, file: Slice) -> None:
+    """Raise DataError for a file by itself that is one slice, or whose frames are no slices."""
+    if file.is_enhanced:
+        return
+    if file.frames < 2:
+        raise DataError("is one slice, not a volume", "give the folder that holds all slices of the series", path)
+    raise DataError(f"holds {file.frames} frames that are no slices of a volume", "save single frames as images", path)
+
+
+def look_at_volume(path: Path, files: Sequence[Slice], torn: Mapping[Path, tuple[str, str]]) -> None:
+    """Raise DataError where the files of a series, or the frames of one file, make no volume.
+
+    ``torn``: what ``torn_files`` found beside them.
+    """
     if len(files) > 1:
+        require_no_torn_slice(path, [file.path for file in files], torn)
         in_space(path, files)
-    elif files[0].is_enhanced:
-        with reading(path):
-            _enhanced(path, files[0])
+        return
+    _require_slices(path, files[0])
+    with reading(path):
+        _enhanced(path, files[0])
 
 
 def _series_image(files: Sequence[Slice], channels: int, where: Path) -> Any:

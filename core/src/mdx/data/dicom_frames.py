@@ -66,14 +66,15 @@ def read_frames(path: Path) -> Frames:
     if len(spacings) != 1 or len(spacings[0]) != 2:
         raise DataError(f"has frames of {len(spacings)} pixel spacings", "split it, or export the series again", path)
     measures = each("PixelMeasuresSequence", "SpacingBetweenSlices", None)[0]
+    slope, offset = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)  # for all, as some write it
     thickness = measures or each("PixelMeasuresSequence", "SliceThickness", None)[0] or 1.0
     return Frames(
         positions=tuple(map(_text, each("PlanePositionSequence", "ImagePositionPatient", ()))),
         orientations=tuple(map(_text, each("PlaneOrientationSequence", "ImageOrientationPatient", ()))),
         spacing=(spacings[0][0], spacings[0][1]),
         thickness=float(thickness),
-        slopes=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleSlope", 1)]),
-        intercepts=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleIntercept", 0)]),
+        slopes=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleSlope", slope)]),
+        intercepts=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleIntercept", offset)]),
         values=stored_values(dataset, count),
         compression=dataset.file_meta.TransferSyntaxUID.name,
     )

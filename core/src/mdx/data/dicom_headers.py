@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,31 @@ def require_sound_headers(path: Path, files: Sequence[Path]) -> None:
         for file, value in zip(files, values, strict=True):
             if value != values[0]:
                 raise DataError(f"{file.name}: {tag} is {value}, of {files[0].name} it is {values[0]}", AGAIN, path)
+
+
+def torn_file(path: Path) -> tuple[str, str]:
+    """Why a DICOM file that could not be read is no image, and its series where it is a part of one.
+
+    The series is ``?`` where the file ends before it says so, and empty for reports, plans and their like.
+    """
+    header = _header(path)
+    storage = header.get("SOPClassUID") or getattr(getattr(header, "file_meta", None), "MediaStorageSOPClassUID", None)
+    if storage is not None and "Image Storage" not in storage.name:
+        return f"DICOM of the kind {storage.name}, which is no image", ""
+    if {"FloatPixelData", "DoubleFloatPixelData"} & set(header.dir() if storage is not None else ()):
+        return "holds pixels of floating point, which are not read", ""
+    whole = "PixelData" in header and "SharedFunctionalGroupsSequence" not in header
+    what = next(_faults(header), None) if whole else None
+    return what or "is truncated or damaged", str(header.get("SeriesInstanceUID") or "?")
+
+
+def require_no_torn_slice(path: Path, files: Sequence[Path], torn: Mapping[Path, tuple[str, str]]) -> None:
+    """Raise DataError that names a torn file which is, or may be, a slice of a series of several files."""
+    own = str(_header(files[0]).get("SeriesInstanceUID", "")) if len(files) > 1 and torn else ""
+    for other, (what, uid) in torn.items() if own else ():
+        if uid in (own, "?"):
+            belongs = "belongs" if uid == own else "may belong"
+            raise DataError(f"{other.name}: {what}, and it {belongs} to the same series", AGAIN, path)
 
 
 def require_whole_series(path: Path, folder: Path, files: Sequence[Path]) -> None:

@@ -6,15 +6,15 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdx.data.formats import DICOMS, SUFFIXES, stem, suffix_of
 from mdx.data.joining import CHANNEL, IMAGE_FOLDERS
 from mdx.data.layouts import ONE_SITE, InitResult
+from mdx.data.people import name_after_folders, part_people
 from mdx.errors import DataError
-from mdx.files import walk, why_not_walked
+from mdx.files import LINK_TO_NOTHING, walk, why_not_walked
 from mdx.interfaces.dataset import Case
 
 if TYPE_CHECKING:
@@ -59,13 +59,16 @@ class Folder:
                 f"holds no images{' that can be used:' if left else ''}{left}",
                 f"mdx reads {', '.join(SUFFIXES)} and folders of DICOM; convert others first", folder,
             )  # fmt: skip
+        images = _one_of_each_name(images, folder, result)
         grouped = {**_by_case(images), **{path: [path] for path in series}}
         paired = _pair(grouped, masks, folder, result)
         for key, channels in grouped.items():
             mask, found = paired.get(key), series.get(channels[0])
             case = _case(key, channels, mask, folder)
             result.cases.append(case if found is None else _of_series(case, found, options))
-        _part_people(result, {key.name for key in grouped if key not in series})
+        names = {key.name for key in grouped if key not in series}
+        names |= name_after_folders(result, folder, names, lambda case: _below_its_site(case, folder))
+        part_people(result, names | {case.subject for case in result.cases if _is_of_a_study_of_the_site(case, folder)})
         _advise(result, bool(series), dict(options))
         return result
 
@@ -83,7 +86,7 @@ def _find(folder: Path, result: InitResult) -> tuple[list[Path], list[Path], set
         elif path.is_dir():
             result.skipped.append((str(inside), why_not_walked(path)))
         elif not path.exists():
-            result.skipped.append((str(inside), "a link to a file that is not here (git-annex, DataLad: get it first)"))
+            result.skipped.append((str(inside), LINK_TO_NOTHING))
         elif not path.is_file():
             result.skipped.append((str(inside), "no regular file"))
         elif suffix_of(path) in DICOMS or (not suffix_of(path) and is_dicom_file(path)):
@@ -100,6 +103,17 @@ def _find(folder: Path, result: InitResult) -> tuple[list[Path], list[Path], set
     counts = Counter(others.values())
     result.skipped += [(f"{n} file(s) *{suffix}", "not an image that mdx reads") for suffix, n in counts.most_common()]
     return images, masks, dicom_folders
+
+
+def _one_of_each_name(images: Iterable[Path], folder: Path, result: InitResult) -> list[Path]:
+    """Of files whose names differ in the suffix only, the last: ``scan.nii.gz`` and not ``scan.nii``."""
+    by_name: dict[Path, list[Path]] = defaultdict(list)
+    for path in images:
+        by_name[path.parent / _name(path)].append(path)
+    for *others, taken in by_name.values():
+        reason = f"a file of that name is taken ({taken.name})"
+        result.skipped += [(str(path.relative_to(folder)), reason) for path in others]
+    return [files[-1] for files in by_name.values()]
 
 
 def _suffixes_of_plugins() -> set[str]:
@@ -153,16 +167,21 @@ def _pair(
             paired[key] = candidates[0]
         elif candidates:
             listed = ", ".join(str(path.relative_to(folder)) for path in candidates[:3])
-            result.messages.append(f"{key.relative_to(folder)} has several masks ({listed}): none was taken")
+            result.messages.append(f"{_below(key, folder)} has several masks ({listed}): none was taken")
     used = set(paired.values())
     unused = [mask for of_name in by_name.values() for mask in of_name if mask not in used]
     result.skipped += [(str(mask.relative_to(folder)), "a mask without an image") for mask in sorted(unused)]
     return paired
 
 
+def _below(path: Path, folder: Path) -> Path:
+    """A path within the folder; ``scans#3``, a series of several in the folder itself, has its own name."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
+
+
 def _near(masks: Iterable[Path], key: Path, folder: Path) -> list[Path]:
     """The masks whose folders are those of the image, apart from ``images`` against ``labels``."""
-    own = _place(key.relative_to(folder))
+    own = _place(_below(key, folder))
     return [mask for mask in masks if _place(mask.relative_to(folder)) == own]
 
 
@@ -172,7 +191,7 @@ def _place(inside: Path) -> tuple[str, ...]:
 
 
 def _case(key: Path, channels: Sequence[Path], mask: Path | None, folder: Path) -> Case:
-    inside = key.relative_to(folder)
+    inside = _below(key, folder)
     bids = SUBJECT.search(inside.as_posix())
     columns = [CHANNEL.search(_name(path)) for path in channels] if len(channels) > 1 else [None]
     images = {f"image_{c.group(1)}" if c else "image": path for c, path in zip(columns, channels, strict=True)}
@@ -184,16 +203,32 @@ def _site_folder(inside: Path) -> str | None:
     return names[0] if names else None
 
 
+def _below_its_site(case: Case, folder: Path) -> list[str]:
+    """The folders of an image without the site's and those that only say that images are in them."""
+    inside = _below(next(iter(case.images.values())), folder)
+    return [part for part in inside.parts[:-1] if not _is_plain(part) and part != _site_folder(inside)]
+
+
+def _is_of_a_study_of_the_site(case: Case, folder: Path) -> bool:
+    """Whether the folder ``sub-...`` lies in the site's: each site has a study with numbers of its own."""
+    parts = _below(next(iter(case.images.values())), folder).parts[:-1]
+    subject = next((i for i, part in enumerate(parts) if part.startswith("sub-")), 0)
+    return any(part == case.site for part in parts[:subject])
+
+
 def _series(folders: Iterable[Path], folder: Path, result: InitResult) -> dict[Path, Series]:
     """Each series as the path that a table names it by: its folder, ``folder#key``, or the file of a film."""
-    from mdx.data.dicom import Series, find_series, look_at_volume
+    from mdx.data.dicom import Series, find_series, look_at_volume, torn_files
 
     found: dict[Path, Series] = {}
     for place in sorted(folders):
         everything = find_series(place)
+        torn = torn_files(place, everything)
+        result.skipped += [(str(path.relative_to(folder)), what) for path, (what, _) in torn.items()]
         for series in everything:
             name = place if len(everything) == 1 else place.with_name(f"{place.name}#{series.key}")
-            shown = str(name.relative_to(folder)) if name != folder else "."
+            named = name if len(series.files) > 1 else series.files[0].path
+            shown = str(_below(named, folder))
             if series.tags.get("Modality") in NO_IMAGES:
                 result.skipped.append((shown, f"DICOM of the kind {series.tags['Modality']}, which is no image"))
             elif all(file.is_film for file in series.files):
@@ -203,7 +238,7 @@ def _series(folders: Iterable[Path], folder: Path, result: InitResult) -> dict[P
             else:
                 try:
                     found[name] = series
-                    look_at_volume(name, series.files)
+                    look_at_volume(name, series.files, torn)
                 except DataError as error:
                     del found[name]
                     result.skipped.append((shown, error.what))
@@ -240,30 +275,6 @@ def site_name(facts: Mapping[str, Any], names: Sequence[str]) -> str:
             value = f"{float(value):.3g}T" if re.fullmatch(r"[0-9.]+", value) else value
         parts.append(re.sub(r"[^A-Za-z0-9.+-]+", "-", value).strip("-"))
     return "_".join(filter(None, parts))
-
-
-def _part_people(result: InitResult, numbers: set[str]) -> None:
-    """Two people with one number at two sites are two people: their subjects get the site before the number.
-
-    ``numbers`` are the subjects that only a file's name gave.
-    """
-    sites: dict[str, set[str]] = defaultdict(set)
-    for case in result.cases:
-        if case.subject in numbers:
-            sites[case.subject].add(case.site)
-    shared = sorted(name for name, of in sites.items() if len(of) > 1)
-    if not shared:
-        return
-    result.cases = [
-        replace(case, subject=f"{case.site}_{case.subject}") if case.subject in set(shared) else case
-        for case in result.cases
-    ]
-    first = shared[0]
-    result.messages.append(
-        f"{len(shared)} name(s) occur at several sites, such as {first} ({', '.join(sorted(sites[first]))}): taken for "
-        f"different people, {' and '.join(f'{site}_{first}' for site in sorted(sites[first])[:2])}; if they are "
-        "travelling subjects, --subject-from with an expression for the file's name makes them one"
-    )
 
 
 def _advise(result: InitResult, has_dicom: bool, options: Mapping[str, str]) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mdx.data.problems import Problem
 from mdx.errors import DataError
+from mdx.interfaces.dataset import Case
 
 
 def one_of(rows: Sequence[Mapping[str, str]], path: Path, key: str, remedy: str) -> Mapping[str, str]:
@@ -85,6 +89,35 @@ class KeyedRows:
             return name
         alike = self._bare.get(_bare(name), []) if name.isdecimal() else []
         return alike[0] if len(alike) == 1 and alike[0].isdecimal() else None
+
+
+def names_alike(cases: Iterable[Case]) -> Iterator[Problem]:
+    """Sites, and subjects of a site, whose names differ only in zeros, letters' case or the way of writing accents."""
+    sites: dict[str, set[str]] = defaultdict(set)
+    subjects: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for case in cases:
+        sites[_folded(case.site)].add(case.site)
+        subjects[case.site, _folded(case.subject)].add(case.subject)
+    for names in filter(lambda names: len(names) > 1, sites.values()):
+        yield Problem("the table", f"the sites {_listed(names)} are written nearly alike", "write one site in one way")
+    alike = [names for names in subjects.values() if len(names) > 1]
+    if alike:
+        yield Problem(
+            "the table", f"{len(alike)} pair(s) of subjects of a site are written nearly alike, such as "
+            f"{_listed(alike[0])}", "write one person in one way, or the splits may separate their scans",
+        )  # fmt: skip
+
+
+def _folded(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\s_-]+", " ", plain))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names in quotes; those that look the same show their accents as codes."""
+    shown = sorted(names)
+    composed = {unicodedata.normalize("NFC", name) for name in shown}
+    return " and ".join(repr(name) if len(composed) == len(shown) else ascii(name) for name in shown)
 
 
 def _bare(name: str) -> str:
