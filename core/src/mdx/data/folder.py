@@ -227,7 +227,8 @@ def _series(folders: Iterable[Path], folder: Path, result: InitResult) -> dict[P
         result.skipped += [(str(path.relative_to(folder)), what) for path, (what, _) in torn.items()]
         for series in everything:
             name = place if len(everything) == 1 else place.with_name(f"{place.name}#{series.key}")
-            named = name if len(series.files) > 1 else series.files[0].path
+            first, *others = series.files
+            named = name if others else first.path
             shown = str(_below(named, folder))
             if series.tags.get("Modality") in NO_IMAGES:
                 result.skipped.append((shown, f"DICOM of the kind {series.tags['Modality']}, which is no image"))

@@ -275,7 +275,7 @@ def write_table(cases: Sequence[Case], path: Path) -> None:
     write_atomically(path, stream.getvalue())
 
 
-def files_of(cases: Iterable[Case]) -> list[Path]:
+def files_of(cases: Sequence[Case]) -> list[Path]:
     """Every image and mask of the cases."""
     return [path for case in cases for path in (*case.images.values(), case.mask) if path is not None]
 
