@@ -31,12 +31,15 @@ def find_label(cases: Sequence[Case], config: DataConfig, tasks: Sequence[str] =
         column = LABELS[kind].find(cases, config) if kind in LABELS else None
         if column is not None:
             return LABELS[kind], column
-    if config.label == "mask":
-        return LABELS["harmonisation"], ""
     columns = {name for case in cases for name in case.columns}
-    if config.label not in columns:
-        raise DataError(f"the table has no column '{config.label}'", nearest(config.label, columns))
-    raise DataError(f"no case has a value in the column '{config.label}'", "fill it, or name another with data.label")
+    label = config.label
+    if label == "mask":  # an empty column of those that are looked for was meant to be filled
+        label = next((name for name in ("class", "age") if name in columns), "")
+    if not label:
+        return LABELS["harmonisation"], ""
+    if label not in columns:
+        raise DataError(f"the table has no column '{label}'", nearest(label, columns))
+    raise DataError(f"no case has a value in the column '{label}'", "fill it, or name another with data.label")
 
 
 __all__ = ["LABELS", "Label", "find_label", "label_of"]
