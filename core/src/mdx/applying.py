@@ -46,18 +46,23 @@ def apply_files(
     *,
     variant: str | None = None,
     site: str | None = None,
+    reference: str | None = None,
     device: str = "cpu",
     force: bool = False,
 ) -> dict[str, list[Path]]:
     """Apply a run to files; given name -> files written.
+
+    Args:
+        site: of the files, or, for a task of images, whose look they are given.
+        reference: ``FILE`` or ``FILE:SLICE``, an image whose look they are given.
 
     Every file, and every place that would be written to, is looked at before the first is predicted. Raises DataError
     for a file that cannot be read and for two files that would be written to one name, UsageError where an input, or
     without ``force`` another file, would be replaced.
     """
     loaded = _loaded(run, variant, device)
-    require_known_site(loaded, site)
     columns = loaded.settings.data.image
+    wanted = _reference(loaded, site, reference)
     jobs: dict[str, dict[str, Path]] = {}
     for text in files:
         parts = [Path(p) for p in text.split(",")] if len(columns) > 1 else [Path(text)]
@@ -82,13 +87,34 @@ def apply_files(
     written: dict[str, list[Path]] = {}
     rows: list[dict[str, Any]] = []
     for (name, images), text in zip(jobs.items(), files, strict=True):
-        prediction = loaded.apply(images, Reference(site=site) if site else None)
+        prediction = loaded.apply(images, wanted)
         written[text] = loaded.write(prediction, out, name)
         rows.append({"file": name, **said(prediction, loaded.task)})
     if len(rows[0]) > 1:
         _write_rows(rows_path, rows)
         written = {text: [*paths, rows_path] for text, paths in written.items()}
     return written
+
+
+def _reference(loaded: LoadedRun, site: str | None, text: str | None) -> Reference | None:
+    """What ``--site`` and ``--reference`` ask for. Raises UsageError where the task takes no reference image."""
+    if text is None:
+        require_known_site(loaded, site)
+        return Reference(site=site) if site else None
+    if not label_of(loaded.task).takes_reference:
+        raise UsageError(f"a {loaded.task.kind} has no reference image", "leave --reference out")
+    file, colon, number = text.rpartition(":")
+    index = int(number) if colon and file and number.isdecimal() else None
+    path = Path(file if index is not None else text)
+    require_image(path)
+    columns = loaded.settings.data.image
+    if len(columns) > 1:
+        raise UsageError(f"the run needs {', '.join(columns)}, a reference is one file", "name a site with --site")
+    sample = loaded.load(path)
+    slices = sample.image.shape[-1]
+    if index is not None and (loaded.task.dims == 2 or index >= slices):
+        raise UsageError(f"there is no slice {index}", f"give one of 0 to {slices - 1}, of a volume", path)
+    return Reference(site=site, sample=sample, slice_index=index)
 
 
 def require_image(path: Path) -> None:
@@ -171,11 +197,12 @@ def evaluate_run(
     facts = read_json(loaded.directory / "provenance.json")
     settings = loaded.settings
     if uri is None:
-        data, name = open_dataset(facts["data"], settings.data).where(split="test"), "own-test-cases"
+        own = open_dataset(facts["data"], settings.data, (loaded.task.kind,))
+        data, name = own.where(split="test"), "own-test-cases"
     else:
         # sites of another table need not be those of the run
         elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
-        data, name = open_dataset(uri, elsewhere), case_name(Path(uri.partition(":")[2] or uri))
+        data, name = open_dataset(uri, elsewhere, (loaded.task.kind,)), case_name(Path(uri.partition(":")[2] or uri))
         data = _with_roles_of_the_run(_unseen(_test_cases(data), loaded), facts)
     if data.task.classes != loaded.task.classes:
         raise DataError(f"the classes are {data.task.classes}, the run knows {loaded.task.classes}", "use equal labels")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.evaluation.embeddings import save_embeddings
 from mdx.evaluation.statistics import COLUMNS
@@ -49,7 +50,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
         light.append(replace(prediction, segmentation=None, image=None))
         hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
 
-    rows, seconds = score_cases(cases, evaluators, loaded.predict, keep)
+    rows, seconds = score_cases(cases, evaluators, loaded.predict, settings.data, keep)
     table = pd.DataFrame(rows)
     write_atomically(directory / "scores.csv", csv_text(table))
     if details:
@@ -127,5 +128,5 @@ def _pictures(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) ->
         if index >= len(ranked):
             continue  # no case has a score
         row = ranked.iloc[index]
-        sample = cases.load(by_id[row["case"]])
+        sample = label_of(cases.task).with_truth(cases.load(by_id[row["case"]]), cases, loaded.settings.data)
         page.draw(directory / "figures" / f"overlay_{name}.png", sample, loaded.predict(sample), row)

@@ -172,14 +172,17 @@ def _follow(plan: Plan, data: Dataset, directory: Path) -> Result:
 
 def open_data(plan: Plan) -> Dataset:
     """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
-    data = open_dataset(plan.data, plan.settings.data)
+    capabilities, declared = plan.manifest.capabilities, plan.manifest.cohorts
+    tasks = capabilities.tasks if capabilities else ()
+    data = open_dataset(plan.data, plan.settings.data, tasks)
     # the sites of another table need not be those that are named as source and target here
     elsewhere = plan.settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
-    data.cohorts.update({name: open_dataset(uri, elsewhere) for name, uri in plan.cohorts.items()})
-    capabilities = plan.manifest.capabilities
-    if capabilities and capabilities.task != data.task.kind:
+    for name, uri in plan.cohorts.items():
+        own = declared[name].task if name in declared else None
+        data.cohorts[name] = open_dataset(uri, elsewhere, (own,) if own else tasks)
+    if tasks and data.task.kind not in tasks:
         raise DataError(
-            f"{plan.plugin.name} is for {capabilities.task}, the table is for {data.task.kind}",
+            f"{plan.plugin.name} is for {' or '.join(tasks)}, the table is for {data.task.kind}",
             "give the column of the labels with --set data.label=... (texts, or at most ten whole numbers written "
             f"without a point, are classes; other numbers are values), or choose a plugin for {data.task.kind}",
         )
@@ -288,7 +291,7 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
 
     def evaluate(part: Dataset) -> list[dict[str, Any]]:
         live = LoadedRun(directory, plan.plugin, settings, part.task, adapter, model)
-        return score_cases(part.revealed(), evaluators, live.predict)[0]
+        return score_cases(part.revealed(), evaluators, live.predict, settings.data)[0]
 
     # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
     preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in NOT_PREPROCESSING}

@@ -36,7 +36,7 @@ def list_command(
 def _columns(plugin: Plugin) -> tuple[str, str, str]:
     if plugin.manifest is None:
         return "BROKEN", plugin.version, str(plugin.error).replace("\n  ->", " ->")
-    task = plugin.manifest.capabilities.task if plugin.manifest.capabilities else ""
+    task = ", ".join(plugin.manifest.capabilities.tasks) if plugin.manifest.capabilities else ""
     return task, plugin.version, plugin.manifest.summary
 
 
@@ -61,7 +61,7 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
     if manifest is not None:
         facts |= {
             "summary": manifest.summary,
-            "task": manifest.capabilities.task if manifest.capabilities else None,
+            "tasks": list(manifest.capabilities.tasks) if manifest.capabilities else [],
             "variants": list(manifest.variants),
             "presets": list(manifest.presets),
             "tables": list(manifest.tables),
@@ -92,7 +92,9 @@ def show_command(
         typer.echo(f"doi:{paper['doi']}" if paper.get("doi") else "", nl=bool(paper.get("doi")))
     if manifest.capabilities:
         c = manifest.capabilities
-        typer.echo(f"\ntask {c.task}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}")
+        typer.echo(
+            f"\ntask {', '.join(c.tasks)}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}"
+        )
         if c.own_network:
             typer.echo("can be run with a network of yours: --init-from RUN, net.onnx or net.pt")
     beside = set(manifest.baselines)

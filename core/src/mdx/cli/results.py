@@ -16,6 +16,9 @@ def apply_command(
     out: Path = typer.Option(Path("predictions"), help="Folder for the predictions."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     site: str = typer.Option(None, help="The site of the files, for methods that have a part for each site."),
+    reference: str = typer.Option(
+        None, metavar="FILE[:SLICE]", help="An image, or a slice of it, whose look the files are given."
+    ),
     device: str = typer.Option("cpu", help="cpu or cuda."),
     trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     force: bool = typer.Option(False, "--force", help="Replace files that are there; an input is never replaced."),
@@ -25,7 +28,8 @@ def apply_command(
     trust(trust_code)
     from mdx.applying import apply_files
 
-    written = apply_files(run, files, out, variant=variant, site=site, device=device, force=force)
+    asked = {"variant": variant, "site": site, "reference": reference, "device": device, "force": force}
+    written = apply_files(run, files, out, **asked)
     if as_json:
         typer.echo(json.dumps({source: [str(p) for p in paths] for source, paths in written.items()}, indent=1))
         return

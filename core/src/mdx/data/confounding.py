@@ -51,6 +51,31 @@ def classes_by_site(data: Dataset) -> dict[str, Any]:
             "warning": warning}  # fmt: skip
 
 
+def several_by_site(data: Dataset, found: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Cases of each site that have a class (by case id), and the strongest Cramér's V of one class and the site."""
+    label = data.task.label
+    table = {site: {**dict.fromkeys(data.task.classes, 0), "n": 0} for site in data.task.sites}
+    for case in data.cases:
+        if case.id in found:
+            table[case.site]["n"] += 1
+            for name in found[case.id]:
+                table[case.site][name] += 1
+    strengths = {
+        name: cramers_v(np.array([[row[name], row["n"] - row[name]] for row in table.values()]))
+        for name in data.task.classes
+    }
+    known = {name: strength for name, strength in strengths.items() if strength is not None}
+    worst = max(known, key=lambda name: known[name], default="")
+    warning = ""
+    if worst and known[worst] >= STRONG_V:
+        warning = (
+            f"{worst} and site go together (Cramér's V {known[worst]:.2f}): what removes the site may remove {worst}, "
+            "and a network may read the site instead"
+        )
+    return {"title": f"cases by site and {label}", "table": table, "measure": "strongest Cramér's V of a class",
+            "association": known.get(worst), "warning": warning}  # fmt: skip
+
+
 def cramers_v(counts: np.ndarray) -> float | None:
     """Bias-corrected Cramér's V of a table of counts, 0 to 1; None if one of its two variables does not vary."""
     counts = np.asarray(counts, dtype=float)

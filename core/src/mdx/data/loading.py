@@ -12,7 +12,7 @@ from mdx.cache import cache_dir
 from mdx.data.config import DataConfig
 from mdx.data.dicom import is_dicom
 from mdx.data.facts import FileFacts, file_key, read_facts
-from mdx.data.formats import TIFFS, suffix_of
+from mdx.data.formats import TIFFS, suffix_of, write_content
 from mdx.data.geometry import (
     bring_to_size,
     compare_grids,
@@ -23,6 +23,7 @@ from mdx.data.geometry import (
 from mdx.data.images import header_of, read_image, write_image, write_mask
 from mdx.data.intensity import scale_intensity
 from mdx.data.labels import label_of
+from mdx.data.labels.boxes import moved_boxes
 from mdx.data.store import (
     VERSION,
     libraries,
@@ -36,6 +37,7 @@ from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task, has_label
 from mdx.interfaces.geometry import Geometry
+from mdx.spreadsheets import csv_text
 
 
 class TableLoader:
@@ -146,12 +148,23 @@ def label_map(probabilities: np.ndarray, task: Task) -> np.ndarray:
 
 
 def prediction_paths(image: Path, folder: Path, case_id: str) -> list[Path]:
-    """Every file that predictions for an image may be written as; one of them is the mask, one the image."""
+    """Every file that predictions for an image may be written as: mask, image, boxes."""
     if is_dicom(image) or suffix_of(image) in TIFFS:
         suffix = ".nii.gz" if header_of(image)[0] == 3 else ".png" if is_dicom(image) else ".tif"
     else:
         suffix = _written_suffix(suffix_of(image) or image.suffix.lower())
-    return [folder / f"{case_id}{suffix}", folder / f"{case_id}_image{suffix}"]
+    return [folder / f"{case_id}{suffix}", folder / f"{case_id}_image{suffix}", folder / f"{case_id}_boxes.csv"]
+
+
+def boxes_csv(boxes: np.ndarray, geometry: Geometry, task: Task) -> str:
+    """(n, 6) boxes of a sample as rows x1, y1, x2, y2, class, score in pixels of its file; see ``read_boxes``."""
+    import pandas as pd
+
+    boxes = np.asarray(boxes, dtype=float).reshape(-1, 6)
+    onto = geometry.layout.affine if geometry.layout else geometry.affine
+    rows = zip(moved_boxes(boxes[:, :4], geometry.affine, onto), boxes[:, 5].astype(int), boxes[:, 4], strict=True)
+    lines = [[*np.round(corners, 2), task.classes[k], round(float(score), 4)] for corners, k, score in rows]
+    return csv_text(pd.DataFrame(lines, columns=["x1", "y1", "x2", "y2", "class", "score"]))
 
 
 def _written_suffix(suffix: str) -> str:
@@ -160,7 +173,8 @@ def _written_suffix(suffix: str) -> str:
 
 
 def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: str, config: DataConfig) -> list[Path]:
-    """Write the mask as ``<case_id><suffix>`` and the image as ``<case_id>_image<suffix>``, on the file's own grid.
+    """Write the mask as ``<case_id><suffix>`` and the image as ``<case_id>_image<suffix>``, on the file's own grid, and
+    boxes in the file's own pixels as ``<case_id>_boxes.csv``.
 
     Probabilities are resampled to that grid before they are made a mask. Images whose intensities were scaled are
     always float32: their values are not the file's. JPEG would change values, so PNG is written for it. Returns the
@@ -176,4 +190,7 @@ def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: 
     if prediction.image is not None:
         written.append(folder / f"{case_id}_image{suffix}")
         write_image(written[-1], prediction.image, geometry, "file" if config.intensity == "none" else "float32")
+    if prediction.boxes is not None:
+        written.append(folder / f"{case_id}_boxes.csv")
+        write_content(written[-1], boxes_csv(prediction.boxes, geometry, task).encode())
     return written

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.images import header_of
-from mdx.data.labels import find_label
+from mdx.data.labels import UNLABELLED, find_label
 from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
 from mdx.data.table import cases_as_rows, read_table, rows_as_cases
@@ -50,13 +51,13 @@ def _open(uri: str, config: DataConfig, tasks: Sequence[str]) -> Dataset:
         hooks = installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
         opened = hooks.call("mdx_open_dataset", scheme=scheme, rest=rest, config=config)
         if opened is not None:
-            return opened
+            return _unlabelled(opened, tasks)
         raise DataError(
             f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, *folders, 'csv'})}",
             "give a table (.csv, .tsv, .parquet) or one of "
             + ", ".join(f"{name}:" for name in sorted({*providers, *folders, "csv"})),
         )
-    return providers[scheme]()(rest, config)
+    return _unlabelled(providers[scheme]()(rest, config), tasks)
 
 
 def open_table(path: str | Path, config: DataConfig, tasks: Sequence[str] = ()) -> Dataset:
@@ -89,6 +90,18 @@ def read_folder(layout: str, rest: str, config: DataConfig) -> tuple[list[Case],
     if "image" not in config.model_fields_set:
         config = config.model_copy(update={"image": tuple(result.cases[0].images)})
     return rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config
+
+
+def _unlabelled(data: Dataset, tasks: Sequence[str]) -> Dataset:
+    """Data that a plugin has opened, without their labels where only images are asked for."""
+    wanted = [task for task in tasks if task in UNLABELLED]
+    if not wanted or data.task.kind in tasks:
+        return data
+    task = replace(data.task, kind=wanted[0], label="", classes=(), label_values=())
+    loader = TableLoader(data.loader.config, task) if isinstance(data.loader, TableLoader) else data.loader
+    made = Dataset(task, data.cases, loader, data.cohorts)
+    made.split_given = data.split_given
+    return made
 
 
 def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig, tasks: Sequence[str]) -> Dataset:

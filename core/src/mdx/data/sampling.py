@@ -210,12 +210,14 @@ class Loader:
 
     def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Tensor]:
         """The task's label of each item; zeros where it is hidden or missing."""
-        task = self.data.task
+        task, label = self.data.task, label_of(self.data.task)
+        if task.label not in ("", "mask") and not label.of_the_case and not isinstance(self.view, Wholes):
+            raise DataError(f"'{task.label}' cannot be cut into pieces", "load whole images, without a view")
         values = [
             piece.mask if task.label == "mask" else sample.labels.get(task.label)
             for sample, piece in zip(samples, pieces, strict=True)
         ]
-        return label_of(task).collate(task, values, image)
+        return label.collate(task, values, image)
 
 
 def _column(data: Dataset, column: Column) -> Tensor | list[Any]:

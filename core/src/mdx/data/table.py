@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mdx.data.box_files import boxes_of, boxes_text, looks_like_boxes, read_boxes
 from mdx.data.cells import read_columns
 from mdx.data.config import DataConfig
 from mdx.data.formats import SUFFIXES
@@ -92,6 +93,8 @@ def _as_cases(
         )
     known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column}
     others = {name: _typed(columns[name]) for name in header if name not in known}
+    for name in {"boxes", config.label} & set(others):
+        others[name] = _as_boxes(name, columns[name], lines, others[name], _locator(folder.absolute()), path)
     for name in {"age", config.label} & set(others):
         others[name] = _as_numbers(name, columns[name], lines, others[name], path)
     locate = _locator(folder.absolute())
@@ -243,6 +246,33 @@ def _as_numbers(
         more = f"; and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
         raise DataError(f"{listed}{more}", "write a number, or empty the cell if it is not known", path)
     return found
+
+
+def _as_boxes(
+    name: str, cells: Sequence[str], lines: Sequence[int], typed: Sequence[Any], locate: Callable[[str], Path],
+    path: Path,
+) -> Sequence[Any]:  # fmt: skip
+    """A column of lists of boxes, or of their files, as lists; another column as it is.
+
+    Raises DataError that names the lines which hold no boxes.
+    """
+    filled = [value for value in typed if value is not None]
+    if not filled or not all(isinstance(value, str) and looks_like_boxes(value) for value in filled):
+        return typed
+    made, faults = [], []
+    for n, cell in zip(lines, cells, strict=True):
+        try:
+            found = boxes_of(cell) if cell.startswith("[") else read_boxes(locate(cell)) if cell else None
+            made.append(None if found is None else boxes_text(found))
+        except DataError as error:
+            faults.append(f"line {n}: {f'{error.where}: ' if error.where else ''}{error.what}")
+    if faults:
+        more = f"\n  and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise DataError(
+            f"{len(faults)} cell(s) of '{name}' hold no boxes:\n  " + "\n  ".join(faults[:SHOWN]) + more,
+            'write [[x1, y1, x2, y2, "class"], ...], or the path of a PASCAL VOC or CSV file', path,
+        )  # fmt: skip
+    return made
 
 
 def _number(cell: str, ages: bool) -> float | None:

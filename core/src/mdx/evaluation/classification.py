@@ -6,7 +6,7 @@ sample of subjects is a weighting of their cases: one function gives the score a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ import pandas as pd
 
 from mdx.config import RunSettings
 from mdx.errors import DataError
-from mdx.evaluation.statistics import COLUMNS, RESAMPLINGS, groups, resampled_weights, summarise, worst_sites
+from mdx.evaluation.of_sets import summarise_sets
+from mdx.evaluation.statistics import RESAMPLINGS, summarise
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Sample, Task
 
@@ -143,29 +144,13 @@ class ClassificationEvaluator:
 
     def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
         """One row a metric and group; a score of a set has no spread over cases, so ``std`` and ``median`` are NaN."""
-        found: dict[str, list[dict[str, Any]]] = {metric: [] for metric in SET_SCORES}
-        for group, part in groups(rows):
-            for row in self._set_scores(part, group):
-                found[row["metric"]].append(row)
-        of_sets = [row for each in found.values() for row in (*each, *worst_sites(each))]
-        of_cases = summarise(rows, PER_CASE, self.resamplings)
-        return pd.concat([of_cases, pd.DataFrame(of_sets, columns=list(COLUMNS))], ignore_index=True)
+        better = {metric: direction for metric, (direction, _) in SET_SCORES.items()}
+        of_sets = summarise_sets(rows, better, self._scores, self.resamplings)
+        return pd.concat([summarise(rows, PER_CASE, self.resamplings), of_sets], ignore_index=True)
 
-    def _set_scores(self, part: pd.DataFrame, group: str) -> Iterator[dict[str, Any]]:
+    def _scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         truth, probabilities = truth_and_probabilities(part, self.task.classes)
-        subjects = part["subject"].astype(str).tolist()
-        several = len(set(subjects)) > 1
-        weights = resampled_weights(subjects, n=self.resamplings) if several else np.ones((1, len(part)))
-        for metric, (better, score) in SET_SCORES.items():
-            value = float(score(truth, probabilities, np.ones((1, len(part))))[0])
-            defined = np.isfinite(value)
-            drawn = score(truth, probabilities, weights) if several and defined else np.array([np.nan])
-            low, high = np.nanquantile(drawn, [0.025, 0.975]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-            yield {
-                "metric": metric, "better": better, "group": group, "n_cases": len(part),
-                "n_subjects": len(set(subjects)), "n_undefined": 0 if defined else len(part), "mean": value,
-                "std": float("nan"), "median": float("nan"), "low": float(low), "high": float(high),
-            }  # fmt: skip
+        return {metric: score(truth, probabilities, weights) for metric, (_, score) in SET_SCORES.items()}
 
 
 def for_run(task: Task, settings: RunSettings) -> ClassificationEvaluator:

@@ -34,9 +34,9 @@ class Prediction:
         geometry: the sample's geometry, to write images and masks back onto the file's own grid.
         segmentation: (K, *spatial) float32 probabilities of the task's classes, on the sample's grid.
         image: (C, *spatial) float32 harmonised or restyled image.
-        classes: (n_classes,) float32 probabilities that sum to 1.
+        classes: (n_classes,) float32 probabilities, which sum to 1 unless a case may have several classes.
         value: a predicted number, such as an age in years.
-        boxes: (n, 6) x1, y1, x2, y2, score, class.
+        boxes: (n, 6) float32 x1, y1, x2, y2 in pixels of the sample (x to the right), score, index of the class.
         embedding: (d,) float32 features.
         details: small facts worth recording with the case, such as the donors that were chosen (JSON).
     """
@@ -53,7 +53,13 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an image is to be made to look like: a site's name, or a sample, or one slice of it."""
+    """What an image is to be made to look like, or where it comes from (``mdx apply --site``, ``--reference``).
+
+    Attributes:
+        site: a site of the run.
+        sample: an image that was given as an example, on its own grid.
+        slice_index: the slice of it that was named, along the last axis; None: the whole image.
+    """
 
     site: str | None = None
     sample: Sample | None = None

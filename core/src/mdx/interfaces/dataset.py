@@ -17,7 +17,9 @@ from mdx.errors import DataError, HiddenLabelError, nearest
 from mdx.files import file_state
 from mdx.interfaces.geometry import Geometry
 
-TaskKind = Literal["segmentation", "classification", "regression", "detection", "harmonisation"]
+TaskKind = Literal[
+    "segmentation", "classification", "multilabel", "regression", "detection", "harmonisation", "nothing"
+]
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,11 @@ class Task:
 
     Attributes:
         kind: the kind of prediction.
-        classes: names of the foreground classes of a segmentation, or of all classes of a classification.
+        classes: names of the foreground classes of a segmentation, of the objects of a detection, or of all classes.
         channels: names of the image channels, in order.
         dims: number of spatial dimensions of an image, 2 or 3.
         sites: every site of the cohort, sorted.
-        label: the column that holds the truth: ``mask``, ``class``, ``age``.
+        label: the column that holds the truth: ``mask``, ``class``, ``age``, ``boxes``; empty where none does.
         label_values: values in the mask of each class of ``classes``; empty for other kinds.
     """
 
@@ -139,7 +141,7 @@ class Batch:
     case_ids: list[str]
     sites: list[str]
     subjects: list[str]
-    labels: dict[str, Tensor]
+    labels: dict[str, Any]
     labelled: Tensor
     position: Tensor | None = None
     more: dict[str, Tensor | list[Any]] = field(default_factory=dict)
@@ -153,8 +155,11 @@ class Batch:
             raise DataError(f"the batch has no '{name}'", nearest(name, self.more))
         return self.more[name]
 
-    def label(self, name: str) -> Tensor:
-        """The label ``name`` of all items, (B, ...). Raises HiddenLabelError if one of them is hidden."""
+    def label(self, name: str) -> Any:
+        """The label ``name`` of all items, (B, ...), of boxes a list of B tensors (n, 5).
+
+        Raises HiddenLabelError if one of them is hidden.
+        """
         if not bool(self.labelled.all()):
             raise hidden_label(name, [c for c, seen in zip(self.case_ids, self.labelled, strict=True) if not seen])
         if name not in self.labels:
@@ -191,11 +196,15 @@ class Batch:
         return replace(
             self,
             image=change(self.image),
-            labels={name: change(values) for name, values in self.labels.items()},
+            labels={name: _changed(values, change) for name, values in self.labels.items()},
             labelled=change(self.labelled),
             position=None if self.position is None else change(self.position),
             more={name: change(v) if isinstance(v, Tensor) else v for name, v in self.more.items()},
         )
+
+
+def _changed(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    return [change(each) for each in values] if isinstance(values, list) else change(values)
 
 
 Loader = Callable[[Case, bool], Sample]

@@ -32,16 +32,18 @@ PAPER = {
     "code": "a text",
 }  # fmt: skip
 CAPABILITIES = {
-    "task": "a text", "modalities": "a list of texts", "dims": "a list of numbers", "trains": "true or false",
-    "unseen_sites": "a text", "target_labels": "a text", "own_network": "true or false",
+    "task": "a text", "tasks": "a list of texts", "modalities": "a list of texts", "dims": "a list of numbers",
+    "trains": "true or false", "unseen_sites": "a text", "target_labels": "a text", "own_network": "true or false",
 }  # fmt: skip
 VARIANT = {
     "summary": "a text", "adapter": "a text", "config": "a text", "target_labels": "a text", "set": "a table",
     "own_network": "true or false",
 }  # fmt: skip
 PRESET = {"summary": "a text", "data": "a text", "set": "a table"}
-COHORT = {"summary": "a text", "required": "true or false"}
+COHORT = {"summary": "a text", "required": "true or false", "task": "a text"}
 LARGEST_BYTES = 4_000_000
+TASKS = ("segmentation", "classification", "multilabel", "regression", "detection", "harmonisation", "nothing")
+"""The kinds of ``mdx.interfaces.dataset.Task``; nothing: images only."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,13 @@ class Capabilities:
     """What a method can do and what it may read.
 
     Attributes:
+        tasks: the kinds of task it can be run on, the preferred one first; ``task`` in the file is one of them.
         target_labels: labels of target cases visible in ``fit``: ``never``, ``val`` or ``train`` (train and val).
         unseen_sites: whether ``apply`` accepts a site that was not in the run.
         own_network: whether it can be run with a network of the user's (``--init-from``).
     """
 
-    task: str
+    tasks: tuple[str, ...]
     modalities: tuple[str, ...] = ()
     dims: tuple[int, ...] = (2, 3)
     trains: bool = True
@@ -88,11 +91,16 @@ class Preset:
 
 @dataclass(frozen=True)
 class NamedCohort:
-    """A named dataset that a method takes besides the main one: ``--data NAME=URI``."""
+    """A named dataset that a method takes besides the main one: ``--data NAME=URI``.
+
+    Attributes:
+        task: the kind of task that is preferred where its table has several labels; ``nothing`` reads images only.
+    """
 
     name: str
     summary: str = ""
     required: bool = False
+    task: str | None = None
 
 
 @dataclass(frozen=True)
@@ -203,17 +211,22 @@ class _Reader(Faults):
 
     def cohort(self, name: str, raw: dict[str, Any]) -> NamedCohort:
         raw = self.shaped(f"[cohorts.{name}]", raw, COHORT)
-        return NamedCohort(name, raw.get("summary", ""), raw.get("required", False))
+        if "task" in raw:
+            self.allowed(f"cohorts.{name}.task", raw["task"], TASKS)
+        return NamedCohort(name, raw.get("summary", ""), raw.get("required", False), raw.get("task"))
 
     def capabilities(self, raw: dict[str, Any]) -> Capabilities:
         raw = self.shaped("[capabilities]", raw, CAPABILITIES)
         self.allowed("target_labels", raw.get("target_labels", "never"), TARGET_LABELS)
         self.allowed("unseen_sites", raw.get("unseen_sites", "yes"), UNSEEN_SITES)
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
-        if "task" not in values:
+        tasks = values.pop("tasks", ()) or tuple(filter(None, [values.pop("task", "")]))
+        values.pop("task", None)
+        if not tasks:
             self.faults.append("[capabilities] needs 'task'")
-            values["task"] = ""
-        return Capabilities(**values)
+        for task in tasks:
+            self.allowed("task", task, TASKS)
+        return Capabilities(tasks, **values)
 
     def variant(self, name: str, raw: dict[str, Any]) -> Variant:
         raw = self.shaped(f"[variants.{name}]", raw, VARIANT)

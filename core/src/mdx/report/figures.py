@@ -58,6 +58,47 @@ def overlay(
     figure.savefig(path, facecolor="black")
 
 
+def boxes(path: Path, image: np.ndarray, prediction: np.ndarray, reference: np.ndarray, title: str) -> None:
+    """Draw (n, 4) boxes x1, y1, x2, y2 on an image (C, H, W); three channels are shown as colours."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
+    height, width = image.shape[1:]
+    figure = Figure(figsize=(7, 7 * height / width + 0.8), dpi=130, facecolor="black")
+    axes = figure.add_subplot()
+    low, high = np.percentile(image, [0.5, 99.5])
+    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    picture = np.moveaxis(shown, 0, -1) if len(image) == 3 else shown[0]
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0), interpolation="nearest")
+    for found, colour, thick in ((reference, REFERENCE, 2.0), (prediction, PREDICTED, 1.2)):
+        for x1, y1, x2, y2 in found:
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=thick))
+    axes.axis("off")
+    handles = [Line2D([], [], color=c, label=n) for c, n in ((PREDICTED, "prediction"), (REFERENCE, "reference"))]
+    figure.suptitle(words(title), color="white", fontsize=9, y=0.98)
+    figure.legend(handles=handles, loc="lower center", ncol=2, frameon=False, fontsize=8, labelcolor="white")
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.06)
+    figure.savefig(path, facecolor="black")
+
+
+def beside(path: Path, pictures: Mapping[str, np.ndarray], title: str) -> None:
+    """Draw images (C, *spatial) of one shape side by side, on the scale of the last; of volumes the middle slice."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.1 * len(pictures) + 0.2, 3.7), dpi=130, facecolor="black")
+    low, high = np.percentile(list(pictures.values())[-1][0], [1, 99.5])
+    for i, (name, image) in enumerate(pictures.items()):
+        axes = figure.add_subplot(1, len(pictures), i + 1)
+        shown = image[0] if image.ndim == 3 else np.rot90(image[0, ..., image.shape[-1] // 2])
+        axes.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+        axes.set_title(words(name), color="white", fontsize=8, pad=3)
+        axes.axis("off")
+    figure.suptitle(words(title), color="white", fontsize=9, y=0.97)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.84, bottom=0.02, wspace=0.03)
+    figure.savefig(path, facecolor="black")
+
+
 def _planes(
     image: np.ndarray, prediction: np.ndarray, reference: np.ndarray | None, spacing_mm: Sequence[float]
 ) -> list[tuple[str, np.ndarray, Any, Any, float]]:

@@ -28,6 +28,7 @@ from mdx.report.text import (
     reading_target,
     site_roles,
 )
+from mdx.report.truths import page_of
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
 from mdx.runs.directory import AGAIN, read_json, read_scores, read_settings, read_splits
 from mdx.runs.journal import Journal, rows_of
@@ -57,6 +58,7 @@ def _context(directory: Path) -> dict[str, Any]:
         "cohort": _cohort(directory),
         "confounding": _optional(directory / "confounding.json"),
         **_scores(directory, methods),
+        "ranked_by": metric_words(page_of(facts.get("task", {})).ranked_by),
         "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
         "curves": [(m.name, _drawing(drawn)) for m in methods

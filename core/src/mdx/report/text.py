@@ -9,7 +9,7 @@ from typing import Any
 
 from mdx.runs.directory import read_json, read_splits
 
-MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "auroc", "absolute_error")
+MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "f1", "ap50", "auroc", "absolute_error", "ssim", "psnr")
 READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"
 Row = dict[str, Any]
 
@@ -106,7 +106,10 @@ def key_words(keys: Mapping[str, str]) -> str:
 
 def metric_words(metric: str) -> str:
     """A metric as it is written in a sentence: ``surface dice``, ``AUROC``."""
-    return metric.upper() if metric in ("auroc", "ece") else metric.replace("_", " ")
+    first, _, rest = metric.partition("_")
+    if first in ("auroc", "ece", "f1", "ap", "ap50", "ssim", "psnr", "mae"):
+        return f"{first.upper()} {rest}".strip()
+    return metric.replace("_", " ")
 
 
 def interval(row: Row | None) -> str:

@@ -76,6 +76,55 @@ class MaskPage(Page):
         )  # fmt: skip
 
 
+class BoxesPage(Page):
+    """Boxes drawn on the image."""
+
+    ranked_by = "f1"
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """No box is found anywhere."""
+        if not {"sensitivity", "false_positives"} <= set(cases):
+            return []
+        known = cases.dropna(subset=["sensitivity"])
+        if not len(known) or (known["sensitivity"] > 0).any():
+            return []
+        return [f"'{method.name}' finds no object in any of the {len(known)} test case(s) at {site}."]
+
+    def draw(self, path: Path, sample: Sample, prediction: Prediction, row: Mapping[str, Any]) -> None:
+        """True boxes, and those said with a score of at least one half."""
+        from mdx.evaluation.detection import SURE
+
+        said = np.asarray(prediction.boxes, dtype=float).reshape(-1, 6)
+        (truth,) = sample.labels.values()
+        title = f"{path.stem.removeprefix('overlay_')}: {sample.case.id}, site {row['site']}, F1 {row['f1']:.2f}"
+        figures.boxes(path, sample.image.numpy(), said[said[:, 4] >= SURE][:, :4], np.asarray(truth)[:, :4], title)
+
+
+class ImagePage(Page):
+    """The scan, what became of it, and the same subject at the reference site."""
+
+    ranked_by = "ssim"
+
+    def draw(self, path: Path, sample: Sample, prediction: Prediction, row: Mapping[str, Any]) -> None:
+        """The middle slice of each, on one scale of greys."""
+        twin = sample.labels.get("twin")
+        pictures = {"scan": sample.image, "harmonised": prediction.image, "twin": twin}
+        title = f"{path.stem.removeprefix('overlay_')}: {sample.case.id}, site {row['site']}, SSIM {row['ssim']:.3f}"
+        figures.beside(path, {name: np.asarray(p) for name, p in pictures.items() if p is not None}, title)
+
+
+class SeveralPage(Page):
+    """Findings."""
+
+    def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
+        """The same is said of every case."""
+        if "predicted" not in cases or len(cases) < 2 or cases["predicted"].nunique() > 1:
+            return []
+        if cases["truth"].nunique() < 2:
+            return []
+        return [f"'{method.name}' says '{cases['predicted'].iloc[0]}' of all {len(cases)} test cases at {site}."]
+
+
 class ClassesPage(Page):
     """Confusion and calibration."""
 

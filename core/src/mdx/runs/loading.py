@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdx.config import Resolved, read_config_file, resolve
+from mdx.data.labels import label_of
 from mdx.errors import DataError, PluginError, UsageError
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
@@ -53,10 +54,14 @@ class LoadedRun:
         return load_file({name: Path(files[name]) for name in columns}, self.settings.data, self.task)
 
     def predict(self, sample: Sample, reference: Reference | None = None) -> Prediction:
-        """The prediction for a sample. Raises DataError where a network of the user's is not made for its voxels."""
+        """The prediction for a sample; without a reference, where the task has one, that of the run.
+
+        Raises DataError where a network of the user's is not made for its voxels.
+        """
         if self.adapter.own_network is not None:
             self.adapter.own_network.require_spacing(sample)
-        return predict(self.adapter, self.model, sample, reference)
+        site = label_of(self.task).reference(self.settings.data) if reference is None else None
+        return predict(self.adapter, self.model, sample, Reference(site=site) if site else reference)
 
     def write(self, prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
         """Write what was predicted onto the grid of the file that was read; the paths written."""
@@ -93,7 +98,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     if adapter.needs_data:
         from mdx.data.open import open_dataset
 
-        adapter.attach(open_dataset(facts["data"], settings.data))
+        adapter.attach(open_dataset(facts["data"], settings.data, (task.kind,)))
     return LoadedRun(directory, plugin, settings, task, adapter, model)
 
 

@@ -8,6 +8,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from mdx.config import RunSettings
+from mdx.data.config import DataConfig
 from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Adapter, Prediction
@@ -41,6 +42,7 @@ def score_cases(
     data: Dataset,
     evaluators: Sequence[Evaluator],
     predict_sample: Callable[[Sample], Prediction],
+    config: DataConfig,
     keep: Callable[[Case, Prediction], None] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Predict and score every case of ``data``.
@@ -61,8 +63,9 @@ def score_cases(
         row: dict[str, Any] = {
             "case": case.id, "subject": case.subject, "site": case.site, "split": case.split, "role": case.role,
         }  # fmt: skip
+        known = label_of(data.task).with_truth(sample, data, config)
         for evaluator in evaluators:
-            row.update(evaluator.per_case(prediction, sample))
+            row.update(evaluator.per_case(prediction, known))
         rows.append(row)
         if keep is not None:
             keep(case, prediction)

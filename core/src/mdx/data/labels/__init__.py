@@ -6,15 +6,22 @@ from collections.abc import Sequence
 
 from mdx.data.config import DataConfig
 from mdx.data.labels.base import Label
+from mdx.data.labels.boxes import Boxes
 from mdx.data.labels.classes import Classes
-from mdx.data.labels.image import Image
+from mdx.data.labels.image import Image, Nothing
 from mdx.data.labels.mask import Mask
+from mdx.data.labels.several import Several
 from mdx.data.labels.value import Value
 from mdx.errors import DataError, nearest
 from mdx.interfaces.dataset import Case, Task
 
-LABELS: dict[str, Label] = {label.kind: label for label in (Mask(), Classes(), Value(), Image())}
-"""By kind, in the order in which a table is asked for them."""
+KINDS = (Mask, Boxes, Several, Classes, Value, Image, Nothing)
+LABELS: dict[str, Label] = {kind.kind: kind() for kind in KINDS}
+"""By kind."""
+FOUND = ("segmentation", "detection", "multilabel", "classification", "regression")
+"""What a table is asked for, in this order."""
+UNLABELLED = ("harmonisation", "nothing")
+"""Tasks that any table will do for."""
 
 
 def label_of(task: Task) -> Label:
@@ -27,19 +34,18 @@ def find_label(cases: Sequence[Case], config: DataConfig, tasks: Sequence[str] =
 
     Raises DataError for a label column that does not exist or is empty.
     """
-    for kind in (*tasks, *LABELS):
+    for kind in (*tasks, *FOUND):
         column = LABELS[kind].find(cases, config) if kind in LABELS else None
         if column is not None:
             return LABELS[kind], column
     columns = {name for case in cases for name in case.columns}
-    label = config.label
-    if label == "mask":  # an empty column of those that are looked for was meant to be filled
-        label = next((name for name in ("class", "age") if name in columns), "")
-    if not label:
+    usual = [name for label in LABELS.values() for name in label.columns if name in columns]
+    if config.label == "mask" and not usual:
         return LABELS["harmonisation"], ""
-    if label not in columns:
-        raise DataError(f"the table has no column '{label}'", nearest(label, columns))
-    raise DataError(f"no case has a value in the column '{label}'", "fill it, or name another with data.label")
+    name = usual[0] if config.label == "mask" else config.label
+    if name not in columns:
+        raise DataError(f"the table has no column '{name}'", nearest(name, columns))
+    raise DataError(f"no case has a value in the column '{name}'", "fill it, or name another with data.label")
 
 
 __all__ = ["LABELS", "Label", "find_label", "label_of"]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mdx.data.config import DataConfig
 from mdx.data.problems import Problem
-from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
+from mdx.interfaces.dataset import Case, Dataset, Sample, Task, TaskKind
 from mdx.interfaces.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Label:
     Attributes:
         kind: of the tasks that have such a truth.
         columns: names that are looked for where ``data.label`` names none.
-        of_the_case: whether a case has one such value, whatever is cut out of its image.
+        of_the_case: whether a case has one such value, whatever is cut out of its image; else only masks are cut.
+        takes_reference: whether a prediction may follow an example (``mdx apply --reference``).
         says_rows: whether a prediction is a row of ``predictions.csv``.
         evaluator: ``module:callable`` of (task, run settings) that makes the evaluator; empty: a plugin must bring one.
         page: ``module:class`` of what reports draw and say of it (see ``mdx.report.truths``).
@@ -32,6 +33,7 @@ class Label:
     kind: ClassVar[TaskKind]
     columns: ClassVar[tuple[str, ...]] = ()
     of_the_case: ClassVar[bool] = False
+    takes_reference: ClassVar[bool] = False
     says_rows: ClassVar[bool] = False
     evaluator: ClassVar[str] = ""
     page: ClassVar[str] = "mdx.report.truths:Page"
@@ -53,6 +55,14 @@ class Label:
     def read(self, case: Case, task: Task, geometry: Geometry, config: DataConfig) -> Any:
         """The truth of a case that has one, on the grid of its sample."""
         raise NotImplementedError
+
+    def reference(self, config: DataConfig) -> str | None:
+        """The site whose look test cases are given; None for tasks without one."""
+        return None
+
+    def with_truth(self, sample: Sample, data: Dataset, config: DataConfig) -> Sample:
+        """The sample with whatever of its truth other cases of ``data`` hold; asked before it is scored."""
+        return sample
 
     def collate(self, task: Task, values: Sequence[Any], image: Tensor) -> dict[str, Any]:
         """The truths of a batch by name; ``None`` among ``values`` is hidden or missing and becomes zeros.

@@ -27,7 +27,7 @@ class Value(Label):
     """A float."""
 
     kind: ClassVar[TaskKind] = "regression"
-    columns: ClassVar[tuple[str, ...]] = ("class", "age")
+    columns: ClassVar[tuple[str, ...]] = ("age",)
     of_the_case: ClassVar[bool] = True
     says_rows: ClassVar[bool] = True
     evaluator: ClassVar[str] = "mdx.evaluation.regression:for_run"

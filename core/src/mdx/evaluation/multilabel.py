@@ -1,0 +1,81 @@
+"""How well each of several classes that do not exclude each other is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mdx.config import RunSettings
+from mdx.data.labels.several import classes_of, text_of
+from mdx.errors import DataError
+from mdx.evaluation.classification import weighted_auroc
+from mdx.evaluation.of_sets import summarise_sets
+from mdx.evaluation.statistics import RESAMPLINGS, summarise
+from mdx.interfaces.adapter import Prediction
+from mdx.interfaces.dataset import Dataset, Sample, Task
+
+PER_CASE = {"f1": "max", "hamming": "max", "brier": "min"}
+"""Of a case: F1 of the classes said (above one half), the share of classes told rightly, the mean squared error."""
+
+
+class MultilabelEvaluator:
+    """AUROC of each class and its mean over the classes; F1, Hamming score and Brier score of each case.
+
+    A class that all or none of the cases have has no AUROC and is left out of the mean.
+    """
+
+    def __init__(self, task: Task, resamplings: int = RESAMPLINGS) -> None:
+        self.task, self.resamplings = task, resamplings
+        self.of_sets = dict.fromkeys(("auroc", *(f"auroc_{c}" for c in task.classes)), "max")
+        self.metrics: Mapping[str, str] = PER_CASE | self.of_sets
+
+    def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
+        """Truth and prediction as ``A|B``, the probability of each class, and the scores of the case."""
+        if prediction.classes is None:
+            raise DataError("the method predicted no class", "its apply() must fill it", sample.case.id)
+        p = np.asarray(prediction.classes, dtype=float)
+        if p.shape != (len(self.task.classes),) or not ((p >= 0) & (p <= 1)).all():
+            raise DataError(
+                f"predicted probabilities {p.tolist()} for {len(self.task.classes)} classes",
+                "a method gives a probability for each class of the task", sample.case.id,
+            )  # fmt: skip
+        truth, said = np.asarray(sample.label(self.task.label)) > 0.5, p > 0.5
+        total = int(truth.sum()) + int(said.sum())
+        return {
+            "truth": text_of([c for c, there in zip(self.task.classes, truth, strict=True) if there]),
+            "predicted": text_of([c for c, there in zip(self.task.classes, said, strict=True) if there]),
+            **{f"p_{c}": v for c, v in zip(self.task.classes, p.tolist(), strict=True)},
+            "f1": 2 * int((truth & said).sum()) / total if total else 1.0,
+            "hamming": float((truth == said).mean()),
+            "brier": float(((p - truth) ** 2).mean()),
+        }
+
+    def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
+        """Nothing: scores of a set are made from the rows, with their intervals."""
+        return {}
+
+    def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """One row a metric and group."""
+        of_cases = summarise(rows, PER_CASE, self.resamplings)
+        of_sets = summarise_sets(rows, self.of_sets, self._scores, self.resamplings)
+        return pd.concat([of_cases, of_sets], ignore_index=True)
+
+    def _scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+        there = [set(classes_of(cell)) for cell in part["truth"]]
+        each = {}
+        for name in self.task.classes:
+            p = part[f"p_{name}"].to_numpy(dtype=float)
+            truth = np.array([int(name in found) for found in there])
+            each[f"auroc_{name}"] = weighted_auroc(truth, np.stack([1 - p, p], axis=1), weights)
+        table = np.stack(list(each.values()))
+        defined = np.isfinite(table)
+        mean = np.where(defined.any(axis=0), np.nansum(table, axis=0) / np.maximum(defined.sum(axis=0), 1), np.nan)
+        return {"auroc": mean, **each}
+
+
+def for_run(task: Task, settings: RunSettings) -> MultilabelEvaluator:
+    """The evaluator of a run."""
+    return MultilabelEvaluator(task, settings.bootstrap)

@@ -1,0 +1,1 @@
+"""A made-up method of self-supervision, then of several findings."""
