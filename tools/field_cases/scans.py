@@ -31,8 +31,8 @@ def enhanced_frames(bench: Bench) -> None:
     write_enhanced(scans / "times" / "e.dcm", FRAMES, PLACES[:3] * 2)
     write_enhanced(scans / "gap" / "e.dcm", FRAMES[:5], PLACES[:2] + PLACES[3:])
     call = bench.mdx("data init scans --out t.csv")
-    bench.went(call, "3 cases", "times: the 6 slices are no volume: 3 of them lie where another one does",
-               "gap: the 5 slices are no volume: 1 slice(s) are missing")  # fmt: skip
+    bench.went(call, "3 cases", "times/e.dcm: the 6 slices are no volume: 3 of them lie where another one does",
+               "gap/e.dcm: the 5 slices are no volume: 1 slice(s) are missing")  # fmt: skip
     bench.went(bench.mdx("data check t.csv"), "3 cases, 3 files: 0 errors")
     whole, shuffled, scaled = (read_image(scans / name / "e.dcm") for name in ("whole", "shuffled", "slopes"))
     bench.must("shuffled frames are put in order", np.array_equal(whole[0], shuffled[0]))
