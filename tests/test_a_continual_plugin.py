@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from moved_runs import applied_after_moving
 from test_l2i_runs import write_table
 
@@ -52,6 +53,8 @@ def test_the_page_has_the_scores_after_each_site_and_what_the_method_shows(
             "network"
         }
         assert "teacher.2.weight" in load_tree(folder / "checkpoints/on_C.safetensors")["model"]
+    held, free = (load_tree(f / "checkpoints/final.safetensors")["model"] for f in (run, run / "baselines/forgetful"))
+    assert not torch.equal(held["network.2.weight"], free["network.2.weight"])
     for title in ("After each stage of training", "Sites", "Train error", "First weights"):
         (section,) = re.findall(rf"(?s)<h2>{title}</h2>(.*?)<h2>", page)
         assert "<h3>lwf</h3>" in section

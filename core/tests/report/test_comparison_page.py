@@ -18,6 +18,7 @@ from mdx.errors import RefusedError, UsageError
 from mdx.report.comparison import compare, write_comparison
 from mdx.report.comparison_text import comparison_text, sentences, told
 from mdx.report.methods import Scored, scored_methods
+from mdx.runs.shown import Shown
 
 DOCS = Path(__file__).parents[3] / "docs"
 N = 24
@@ -54,6 +55,16 @@ def facts_of(*folders: Path, **asked: Any) -> dict[str, Any]:
 
 def lead(facts: dict[str, Any]) -> dict[str, Any]:
     return facts["metrics"][0]["groups"][0]
+
+
+def test_tables_that_methods_show_stand_beside_each_other(three: list[Path], tmp_path: Path) -> None:
+    for run in (three[0], three[2], three[3]):
+        Shown(run, writes=True).table("Pool", [{"stage": "one", "share": 0.25}], f"Of {run.name}.")
+    facts = facts_of(*three)
+    page = write_comparison(tmp_path / "compared", facts).read_text()
+    (section,) = re.findall(r"(?s)<h2>Pool</h2>(.*?)<h2>", page)
+    assert re.findall(r"<h3>(.*?)</h3>", section) == ["clever, seed 0", "plain, seed 0"]
+    assert section.count("<td>0.250</td>") == 2
 
 
 # what is a method

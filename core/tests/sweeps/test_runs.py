@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mdx.runs.loading import load_run
 from mdx.workflow import run
 
 Mdx = Callable[..., tuple[int, str]]
@@ -108,6 +109,8 @@ def test_a_damaged_run_is_listed_with_the_file_that_is_damaged_and_the_others_wi
      ("summary.json", b'[{"metric": "score", "group": "all", "mean": 1, "high": {}}]'),
      ("config.yaml", b"a:\n  b: 1\n c: 2"), ("config.yaml", b"method: {beta: 1}"), ("config.yaml", b"[1]"),
      ("config.yaml", b""), ("command.txt", b"mdx run 'fda"), ("command.txt", b"\xff"),
+     ("shown.json", b"{"), ("shown.json", b"[1]"), ("shown.json", b'[{"kind": "table", "title": "x"}]'),
+     ("shown.json", b'[{"kind": "curve", "title": "x", "text": "", "x": [1], "series": [2]}]'),
      ("checkpoints/STAGE", b"\0" * 64), ("checkpoints/STAGE", b"\x02\0\0\0\0\0\0\0{}")],
 )  # fmt: skip
 def test_a_page_names_the_damaged_file_that_it_needs(mdx: Mdx, folder: Path, name: str, content: bytes) -> None:
@@ -119,6 +122,13 @@ def test_a_page_names_the_damaged_file_that_it_needs(mdx: Mdx, folder: Path, nam
     assert code == 4, printed
     assert path.name in printed
     assert "damaged" in printed
+
+
+def test_a_run_of_an_earlier_mdx_with_a_setting_that_did_nothing_is_loaded(folder: Path, slope: None) -> None:
+    (run,) = folder.iterdir()
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("run:\n", "run:\n  compile:\n    value: false\n    from: default\n"))
+    assert load_run(run).task.label == "age"
 
 
 def test_no_folder_is_a_usage_error(mdx: Mdx, tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_the_page_has_the_matrix_of_pairs_and_names_what_failed(swept: tuple[Pat
     assert str(swept[0].parent) not in page
 
 
+def test_what_the_method_of_each_finished_run_shows_is_one_table(swept: tuple[Path, int, list[str]]) -> None:
+    (section,) = re.findall(r"(?s)<h2>The line</h2>(.*?)</table>", (swept[0] / "sweep.html").read_text())
+    finished = index_of(swept[0]).query("state == 'done'")
+    assert len(re.findall(r"<tr><td>(?:line|shifted)</td><td>[ABC]</td><td>[ABC]</td><td>0</td>", section)) == len(
+        finished
+    )
+    assert "<th>slope</th>" in section
+
+
 def test_the_smallest_error_is_shaded_most_and_the_largest_not_at_all(swept: tuple[Path, int, list[str]]) -> None:
     cells = re.findall(r'accent\) (\d+)%, transparent\)">([\d.]+)<', (swept[0] / "sweep.html").read_text())
     errors = [float(error) for _, error in cells]

@@ -54,7 +54,7 @@ def test_the_defaults_are_the_papers() -> None:
 def test_training_learns_a_bright_disc(discs: Dataset, tmp_path: Path) -> None:
     # seed 1; an untrained network scores about 0.3
     run = _trained(tmp_path, discs, _config(epochs=8, steps=8))
-    assert mean_dice(run.model.network, discs.where(split="val")) > 0.9
+    assert mean_dice(run.model.network, discs.where(split="val"), run) > 0.9
 
 
 def test_the_learning_rate_falls_tenfold_after_four_fifths(discs: Dataset, tmp_path: Path) -> None:

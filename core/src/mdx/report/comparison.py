@@ -18,6 +18,7 @@ from mdx.report import comparison_figures as figures
 from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
 from mdx.report.methods import NOT_OF_A_METHOD, Scored, refuse_unfair, scored_methods
 from mdx.report.pages import write_page
+from mdx.report.shown import tables_of_methods, tables_shown
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.directory import read_json, read_scores
 from mdx.spreadsheets import csv_text
@@ -171,7 +172,8 @@ def _all_cases(tables: Mapping[str, Mapping[int, Any]]) -> Any:
 def _about(name: str, runs: Sequence[Scored]) -> dict[str, Any]:
     facts = {key: runs[0].facts[key] for key in SEEDS_EQUAL}
     return {"name": name, "variant": runs[0].facts["variant"], **facts, "seeds": sorted(m.seed for m in runs),
-            "runs": [m.run.name for m in sorted(runs, key=lambda m: m.seed)]}  # fmt: skip
+            "runs": [m.run.name for m in sorted(runs, key=lambda m: m.seed)],
+            "tables": tables_shown(min(runs, key=lambda m: m.seed).directory)}  # fmt: skip
 
 
 def _notes(methods: Sequence[Scored]) -> list[str]:
@@ -340,5 +342,6 @@ def _context(facts: Mapping[str, Any]) -> dict[str, Any]:
         "spread": spread, "p_value": p_value, "told": told,
         "forest": figures.forest(lead), "sites": figures.by_site(lead), "slopes": figures.by_subject(lead),
         # a star sets apart; where all read labels of the target there is nothing to set apart
+        "shown": tables_of_methods(facts["methods"]),
         "reads_target": [] if len(reading) == len(facts["methods"]) else reading,
     }  # fmt: skip

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mdx.errors import DataError
 from mdx.report import figures
 from mdx.report.text import Method
+from mdx.runs.directory import AGAIN
 from mdx.runs.journal import rows_of
-from mdx.runs.shown import read_shown
+from mdx.runs.shown import FILE, read_shown
 
 TABLE_POINTS = 12
 """A curve of no more points stands in a table too."""
@@ -20,29 +23,64 @@ def shown_sections(methods: Sequence[Method]) -> list[tuple[str, list[dict[str, 
     """(title, entries): what the method and its baselines show under a title, each ready to be put on the page."""
     made: dict[str, list[dict[str, Any]]] = {}
     for method in methods:
-        for entry in read_shown(method.directory):
-            made.setdefault(entry["title"], []).append({"method": method.name, **_ready(entry, method.directory)})
+        with _whole(method.directory):
+            for entry in read_shown(method.directory):
+                made.setdefault(entry["title"], []).append({"method": method.name, **_ready(entry, method.directory)})
     return list(made.items())
 
 
+@contextmanager
+def _whole(directory: Path) -> Iterator[None]:
+    """Raise DataError for entries that are none."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"is damaged ({type(error).__name__}: {error})", AGAIN, directory / FILE) from error
+
+
+def tables_shown(directory: Path) -> list[dict[str, Any]]:
+    """``title``, ``text`` and ``rows`` of the tables that the method of one directory shows."""
+    with _whole(directory):
+        tables = [entry for entry in read_shown(directory) if entry["kind"] == "table"]
+        return [{"title": t["title"], "text": t["text"], "rows": [dict(row) for row in t["rows"]]} for t in tables]
+
+
+def tables_of_methods(methods: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """(title, entries) of the tables that the methods of a comparison show, each at its first seed."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for method in methods:
+        for table in method["tables"]:
+            entry = {
+                "method": method["name"],
+                "seeds": method["seeds"],
+                "text": table["text"],
+                **as_text(table["rows"]),
+            }
+            made.setdefault(table["title"], []).append(entry)
+    return list(made.items())
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """``heads`` and ``rows`` of texts, with a column for every key."""
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    return {"heads": heads, "rows": numbers([[row.get(key) for key in heads] for row in rows]), "marks": []}
+
+
 def _ready(entry: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """An entry with its drawing, its pictures, and its table as texts with whether each is the chosen one."""
-    entry = {"drawing": "", "pictures": {}, "heads": [], "rows": [], **entry}
+    """An entry with its drawing, its pictures, and its table as texts; ``marks`` are the chosen columns of its rows."""
+    made = {"text": entry["text"], "drawing": "", "pictures": {}, "heads": [], "rows": [], "marks": []}
     if entry["kind"] == "table":
-        heads = list(dict.fromkeys(key for row in entry["rows"] for key in row))
-        rows = numbers([[row.get(key) for key in heads] for row in entry["rows"]])
-        return {**entry, "heads": heads, "rows": [[(cell, False) for cell in row] for row in rows]}
-    if entry["kind"] == "curve":
-        x, series, chosen = entry["x"], entry["series"], entry["chosen"]
-        drawing = figures.panels(x, series, chosen, entry["x_name"], entry["y_name"], entry["title"])
-        rows = zip(series, numbers(list(series.values())), strict=True) if len(x) <= TABLE_POINTS else ()
-        return {
-            **entry, "drawing": drawing, "heads": [entry["x_name"], *(f"{value:g}" for value in x)],
-            "rows": [[(name, False), *((cell, at == chosen.get(name)) for cell, at in zip(cells, x, strict=True))]
-                     for name, cells in rows],
-        }  # fmt: skip
-    pictures = {caption: directory / file for caption, file in entry["files"].items()}
-    return {**entry, "pictures": {c: figures.png_uri(p.read_bytes()) for c, p in pictures.items() if p.exists()}}
+        return made | as_text(entry["rows"])
+    if entry["kind"] == "picture":
+        files = {caption: directory / file for caption, file in entry["files"].items()}
+        return made | {"pictures": {c: figures.png_uri(f.read_bytes()) for c, f in files.items() if f.exists()}}
+    x, series, chosen = entry["x"], entry["series"], entry["chosen"]
+    made["drawing"] = figures.panels(x, series, chosen, entry["x_name"], entry["y_name"], entry["title"])
+    if len(x) > TABLE_POINTS:
+        return made
+    rows = [[name, *cells] for name, cells in zip(series, numbers(series.values()), strict=True)]
+    marks = [x.index(chosen[name]) + 1 if chosen.get(name) in x else 0 for name in series]
+    return made | {"heads": [entry["x_name"], *(f"{value:g}" for value in x)], "rows": rows, "marks": marks}
 
 
 def numbers(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
@@ -66,7 +104,8 @@ def stage_matrices(methods: Sequence[Method], metrics: Sequence[str]) -> list[di
     """
     made = []
     for method in methods:
-        rows = rows_of(method.directory / "evaluations.jsonl")
+        path = method.directory / "evaluations.jsonl"
+        rows = [row for row in rows_of(path) if isinstance(row, dict) and {"stage", "task"} <= row.keys()]
         scores = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in FACTS]
         metric = next((name for name in (*metrics, *scores) if name in scores), None)
         if metric is None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mdx.evaluation.statistics import goodness
 from mdx.report.pages import without_folders, write_page
+from mdx.report.shown import as_text, tables_shown
 from mdx.report.text import metric_words
 from mdx.runs.directory import read_json
 from mdx.spreadsheets import read_frame
@@ -149,9 +150,20 @@ def write_sweep_page(directory: Path) -> Path:
                      for name, (head, *body) in matrices(sweep)],
         "left": [(", ".join([*(r[c] for c in sweep.labels), f"seed {r['seed']}"]), r["state"])
                  for _, r in sweep.unfinished.iterrows()],
+        "shown": _tables(directory, sweep),
         "simulated": sweep.data.startswith("sim:"),
     }  # fmt: skip
     return write_page(directory / "sweep.html", "sweep.html.j2", context)
+
+
+def _tables(directory: Path, sweep: SweepTable) -> list[tuple[str, dict[str, Any]]]:
+    """(title, table): what the methods of all finished runs show under a title, each row with its run's labels."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for _, run in sweep.index[sweep.index["state"].isin(FINISHED)].iterrows():
+        labels = {name: run[name] for name in (*sweep.labels, "seed")}
+        for table in tables_shown(directory / "runs" / run["run"]):
+            made.setdefault(table["title"], []).extend(labels | row for row in table["rows"])
+    return [(title, as_text(rows)) for title, rows in made.items()]
 
 
 def _shades(sweep: SweepTable) -> dict[str, int]:

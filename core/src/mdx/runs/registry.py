@@ -1,11 +1,11 @@
-"""What is checkpointed besides weights: optimisers, schedulers and registered objects, by kind and name."""
+"""What is checkpointed besides weights: optimisers and schedulers, by kind and name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-KINDS = ("registered", "optimizers", "schedulers")
+KINDS = ("optimizers", "schedulers")
 
 
 class Registry:

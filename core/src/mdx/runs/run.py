@@ -158,11 +158,6 @@ class Run:
                     self._checkpoints.registry.load("optimizers", key)
         return made
 
-    def register(self, **stateful: Any) -> None:
-        """Checkpoint objects that have ``state_dict()`` and ``load_state_dict()``."""
-        for name, thing in stateful.items():
-            self._checkpoints.registry.add("registered", name, thing)
-
     def _optimizer_from_plugins(self, name: str, params: Any, options: dict[str, Any]) -> Optimizer | None:
         return self.hooks.call("mdx_make_optimizer", name=name, params=params, options=options)
 

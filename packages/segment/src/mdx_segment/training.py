@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import MultiStepLR
 
 from mdx.data.sampling import RandomSlices
 from mdx.errors import DataError
 from mdx.evaluation.segmentation import dice, hard_masks
-from mdx.interfaces.dataset import Dataset, hidden_label
+from mdx.interfaces.dataset import Batch, Dataset, hidden_label
 from mdx_segment.inference import predict_volume
 from mdx_segment.losses import bce_dice_loss
 from mdx_segment.settings import SourceTraining
@@ -45,7 +45,7 @@ def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTrai
         decay.step()
         done = epoch.index + 1
         if len(val) and (done % config.validate_every == 0 or done == config.epochs):
-            epoch.log(val={"dice": mean_dice(network, val)})
+            epoch.log(val={"dice": mean_dice(network, val, run)})
 
 
 def _largest_edge(data: Dataset) -> int:
@@ -54,13 +54,13 @@ def _largest_edge(data: Dataset) -> int:
     return longest + -longest % 8
 
 
-@torch.no_grad()
-def mean_dice(network: nn.Module, data: Dataset) -> float:
-    """The mean volume Dice over cases and classes; leaves ``network`` in eval mode."""
-    network.eval()
-    scores: list[float] = []
-    for case in data.cases:
-        sample = data.load(case)
-        predicted = hard_masks(predict_volume(network, sample.image).numpy())
-        scores += [dice(p, t) for p, t in zip(predicted, sample.mask.numpy() > 0.5, strict=True)]
+def mean_dice(network: nn.Module, data: Dataset, run: Run) -> float:
+    """The mean volume Dice over cases and classes."""
+
+    def dice_of_classes(case: Batch) -> Tensor:
+        predicted = hard_masks(predict_volume(network, case.image[0]).numpy())
+        truth = case.mask[0].cpu().numpy() > 0.5
+        return torch.tensor([[dice(p, t) for p, t in zip(predicted, truth, strict=True)]], dtype=torch.float64)
+
+    scores = run.outputs(dice_of_classes, data, batch_size=1).values.flatten().tolist()
     return sum(scores) / len(scores)
