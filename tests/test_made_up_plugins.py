@@ -106,7 +106,7 @@ def test_a_network_starts_from_a_run_or_a_file_and_the_digest_names_the_run(
     code, printed = few(mdx, cohort, tmp_path / "second", f"encoder={first}:encoder", seed=1)
     assert code == 0, printed
     (second,) = (tmp_path / "second").iterdir()
-    taken = f"from {first.name}:encoder: 6 matched, 0 missing, 0 of another shape, 0 unexpected"
+    taken = f"from {first.name}:encoder: 6 weights matched, 0 missing, 0 of another shape, 0 unexpected"
     assert taken in json.loads((second / "notes.json").read_text())
     assert taken in (second / "report.html").read_text()
     assert list(json.loads((second / "provenance.json").read_text())["weights"]) == ["encoder"]
@@ -128,11 +128,36 @@ def test_a_network_starts_from_a_run_or_a_file_and_the_digest_names_the_run(
     assert "this run exists" not in printed
 
 
+def test_a_run_from_weights_goes_on_in_another_folder_and_not_with_other_weights(
+    cohort: Path, mdx: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norm = {"1.bias": 0, "1.weight": 1, "1.running_mean": 0, "1.running_var": 1}
+    shapes = {"0.weight": (8, 1, 3, 3), "0.bias": (8,), **dict.fromkeys(norm, (8,))}
+    tensors = {name: torch.full(shape, float(norm.get(name, 0.1))) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "net.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert few(mdx, cohort, tmp_path / "runs", "encoder=net.safetensors", "epochs=1")[0] == 0
+    run = the_run(tmp_path / "runs")
+    for name in ("done", "summary.json", "checkpoints/final.safetensors"):
+        (run / name).unlink()
+    monkeypatch.chdir(cohort.parent)
+    code, printed = mdx("resume", run)
+    assert code == 0, printed
+    (run / "done").unlink()
+    save_file({name: value * 2 for name, value in tensors.items()}, tmp_path / "net.safetensors")
+    code, printed = mdx("resume", run)
+    assert code == 8
+    assert "changed since: the weights that 'encoder' names" in printed
+    (tmp_path / "net.safetensors").unlink()
+    assert mdx("resume", run)[0] == 3
+    assert mdx("apply", run, cohort.parent / "images" / "A0.nii.gz", "--out", tmp_path / "applied")[0] == 0
+
+
 def test_weights_of_another_network_are_refused_with_the_report(cohort: Path, mdx: Cli, tmp_path: Path) -> None:
     save_file({"0.weight": torch.zeros(8, 1, 3, 3), "0.bias": torch.zeros(8)}, tmp_path / "net.safetensors")
     code, printed = few(mdx, cohort, tmp_path / "runs", f"encoder={tmp_path / 'net.safetensors'}")
     assert code == 3
-    assert "only 2 of 6 weights are taken (2 matched, 4 missing (1.weight, " in printed
+    assert "only 2 of 6 weights are taken (2 weights matched, 4 missing (1.weight, " in printed
     code, printed = few(mdx, cohort, tmp_path / "other", f"encoder={tmp_path / 'gone.safetensors'}")
     assert code == 3
     assert "there is no such file of weights" in printed

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
     from mdx.interfaces.evaluator import Evaluator
     from mdx.interfaces.model import Model
+    from mdx.interfaces.weights import Weights
     from mdx.report.comparison import compare
     from mdx.runs.loading import load_run
     from mdx.runs.run import Run
@@ -34,6 +35,7 @@ _HOME = {
     "Task": "mdx.interfaces.dataset",
     "Evaluator": "mdx.interfaces.evaluator",
     "Model": "mdx.interfaces.model",
+    "Weights": "mdx.interfaces.weights",
     "Run": "mdx.runs.run",
     "compare": "mdx.report.comparison",
     "load_run": "mdx.runs.loading",
@@ -44,7 +46,7 @@ _HOME = {
 
 __all__ = [
     "Adapter", "Batch", "Case", "Dataset", "Evaluator", "MethodConfig", "Model", "Prediction", "Reference", "Run",
-    "Sample", "Task", "compare", "load_run", "reproduce", "run", "sweep",
+    "Sample", "Task", "Weights", "compare", "load_run", "reproduce", "run", "sweep",
 ]  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_weights_are_taken_by_name_and_every_kind_of_difference_is_said(tmp_path
     module = network()
     brought = bring(saved(tmp_path / "w.safetensors", given), said.append)
     report = brought.into(module, rename={"backbone.": "", "head.": None})
-    assert report == "from w.safetensors: 8 matched, 0 missing, 0 of another shape, 1 unexpected (odd)"
+    assert report == "from w.safetensors: 8 weights matched, 0 missing, 0 of another shape, 1 unexpected (odd)"
     assert said == [report]
     assert all(bool((value == 0.5).all()) for value in module.state_dict().values() if value.is_floating_point())
 
@@ -94,9 +94,7 @@ def test_under_95_percent_is_refused_and_nothing_is_taken() -> None:
     given["0.weight"] = torch.zeros(4, 5)
     module = network()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    report = (
-        r"only 6 of 8 weights .*6 matched, 1 missing \(2.bias\), 1 of another shape \(0.weight \(4, 5\) for \(4, 3\)\)"
-    )
+    report = r"only 6 of 8 weights .*, 1 missing \(2.bias\), 1 of another shape \(0.weight \(4, 5\) for \(4, 3\)\)"
     with pytest.raises(ConfigError, match=report):
         Brought("w", given).into(module)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
@@ -109,13 +107,13 @@ def test_a_counter_of_batches_may_be_missing_and_is_taken_where_it_is_there() ->
     Brought("w", given).into(module)
     assert int(module[1].num_batches_tracked) == 7
     del given["1.num_batches_tracked"]
-    assert "8 matched, 0 missing" in Brought("w", given).into(network())
+    assert "8 weights matched, 0 missing" in Brought("w", given).into(network())
 
 
 def test_one_of_many_weights_may_be_missing() -> None:
     module = nn.Sequential(*(nn.Linear(2, 2) for _ in range(20)))
     given = {name: value + 1 for name, value in module.state_dict().items() if name != "19.bias"}
-    assert "39 matched, 1 missing (19.bias)" in Brought("w", given).into(module)
+    assert "39 weights matched, 1 missing (19.bias)" in Brought("w", given).into(module)
 
 
 def test_weights_that_are_not_finite_and_names_that_meet_are_refused() -> None:

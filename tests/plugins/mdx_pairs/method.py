@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx.data.sampling import Piece, SlicePairs, Slices
+from mdx.data.sampling import Piece, RandomSlices, SlicePairs, Slices
 from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
 from mdx.interfaces.dataset import Dataset, Sample
 from mdx.interfaces.model import Model
@@ -51,16 +51,18 @@ class Pairs(Adapter[PairsConfig]):
         labelled = run.loader(train, 8, view=Slices(neighbours=1, every=c.every), also={"site": "site"})
         middles = run.loader(train, 4, view=Puzzle(), sampler=middle_slices, steps=2)
         pairs = run.loader(train, 4, view=SlicePairs(c.apart), steps=2)
+        crops = run.loader(train, 4, view=RandomSlices(16, neighbours=1, every=c.every), steps=2)
         for _ in run.epochs("train", c.epochs):
             for batch in labelled:
                 for part in batch.parts(4):
                     run.backward(self.segment(model, part.image, part.mask) * len(part) / len(batch))
                 run.step(optimizer, log={"sites": torch.tensor(float(len(set(batch["site"]))))})
-            for batch, pair in zip(middles, pairs, strict=True):
+            for batch, pair, crop in zip(middles, pairs, crops, strict=True):
                 order = model.order(self.vector(model, batch.image)).view(-1, 4, 4)
                 one, other = self.vector(model, pair.image), self.vector(model, pair["second"])
                 losses = {"order": F.cross_entropy(order, batch["order"]), "pair": F.mse_loss(one, other)}
-                run.step(optimizer, losses["order"] + losses["pair"], log=losses)
+                losses["mask"] = self.segment(model, crop.image, crop.mask)
+                run.step(optimizer, sum(losses.values()), log=losses)
 
     def segment(self, model: Model, image: Tensor, mask: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(model.mask(model.encoder(image)), mask)

@@ -29,8 +29,7 @@ from mdx.files import replacing, write_json
 from mdx.interfaces.dataset import Dataset, Sample, Task
 from mdx.interfaces.model import Model
 from mdx.runs.directory import final_checkpoint, read_json
-from mdx.runs.transfer import take_weights
-from mdx.runs.weights import read_safetensors
+from mdx.runs.weights import Brought, read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -108,7 +107,8 @@ class OwnNetwork:
                 "give the settings that the other run's network was made with (its config.yaml), such as filters",
                 self.name,
             )
-        return f"from {self.name}: {take_weights(model, self.weights, [part])}"
+        own = {name.removeprefix(f"{part}."): self.weights[name] for name in wanted}
+        return Brought(self.name, own).into(getattr(model, part))
 
     def require_spacing(self, sample: Sample) -> None:
         """Raises DataError where a sample has other voxels than the network was trained on."""

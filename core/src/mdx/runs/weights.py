@@ -139,7 +139,7 @@ def _said(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], matched: li
         "unexpected": [name for name, value in given.items() if name not in wanted and value.is_floating_point()],
     }
     listed = (f"{len(names)} {what}{_some(names)}" for what, names in found.items())
-    return ", ".join([f"{len(matched)} matched", *listed])
+    return ", ".join([f"{len(matched)} weights matched", *listed])
 
 
 def _some(names: list[str]) -> str:
