@@ -186,6 +186,11 @@ def open_data(plan: Plan) -> Dataset:
             "give the column of the labels with --set data.label=... (texts, or at most ten whole numbers written "
             f"without a point, are classes; other numbers are values), or choose a plugin for {data.task.kind}",
         )
+    if capabilities and data.task.dims not in capabilities.dims:
+        taken = " or ".join(f"{n}-D" for n in capabilities.dims)
+        raise DataError(
+            f"{plan.plugin.name} is for {taken} images, these are {data.task.dims}-D", "choose another plugin"
+        )
     for name, part in {"": data, **data.cohorts}.items():
         report = check(part, elsewhere if name else plan.settings.data)
         try:

@@ -45,6 +45,9 @@ def build(argv: list[str]) -> typer.Typer:
     )
     app.callback()(_options)
     verb = next((a for a in argv if not a.startswith("-")), None)
+    if verb is not None and verb not in VERBS:
+        app.add_typer(_of_plugin(verb), name=verb)
+        return app
     for name in [verb] if verb in VERBS else VERBS:
         module = import_module(f"mdx.cli.{VERBS[name]}")
         if hasattr(module, f"{name}_app"):
@@ -52,6 +55,23 @@ def build(argv: list[str]) -> typer.Typer:
         else:
             app.command(name)(getattr(module, f"{name}_command"))
     return app
+
+
+def _of_plugin(name: str) -> typer.Typer:
+    """The verbs that the plugin ``name`` brings (``[provides.verbs]``). Raises UsageError if there are none."""
+    from mdx.plugins.activation import load
+    from mdx.plugins.discovery import discover
+
+    plugins = discover()
+    manifests = {plugin: p.manifest for plugin, p in plugins.items() if p.manifest is not None}
+    found = {plugin: m.provides["verbs"] for plugin, m in manifests.items() if "verbs" in m.provides}
+    if name not in found:
+        raise UsageError(f"there is no command '{name}'", nearest(name, {*VERBS, *found}))
+    verbs = typer.Typer(help=manifests[name].summary, rich_markup_mode=None, no_args_is_help=True)
+    verbs.callback()(lambda: None)  # without it a single verb would not be named
+    for verb, target in found[name].items():
+        verbs.command(verb)(load(target, plugins[name]))
+    return verbs
 
 
 def _print_version(wanted: bool) -> None:
@@ -71,9 +91,6 @@ def _options(
 def run_cli(argv: list[str]) -> int:
     """Carry out a command line; the exit code. Never raises."""
     try:
-        verb = next((a for a in argv if not a.startswith("-")), None)
-        if verb is not None and verb not in VERBS:
-            raise UsageError(f"there is no command '{verb}'", nearest(verb, VERBS))
         result = build(argv)(args=spread_assignments(argv), standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:

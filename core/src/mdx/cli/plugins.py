@@ -92,6 +92,8 @@ def show_command(
         typer.echo(f"doi:{paper['doi']}" if paper.get("doi") else "", nl=bool(paper.get("doi")))
     if manifest.capabilities:
         c = manifest.capabilities
+        if c.modalities:
+            typer.echo(f"\nmade for {', '.join(c.modalities)}, {' and '.join(f'{n}-D' for n in c.dims)}")
         typer.echo(
             f"\ntask {', '.join(c.tasks)}, unseen sites: {c.unseen_sites}, labels of the target: {c.target_labels}"
         )
@@ -103,6 +105,7 @@ def show_command(
     if manifest.variants:
         typer.echo("  (* the default, + run beside it)")
     _section("presets", {p.name: p.summary or p.data or "" for p in manifest.presets.values()})
+    _section(f"verbs (mdx {found.name} VERB)", dict.fromkeys(manifest.provides.get("verbs", ()), ""))
     _section("further data (--data NAME=URI)", {c.name: c.summary for c in manifest.cohorts.values()})
     _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
     _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})

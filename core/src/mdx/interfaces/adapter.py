@@ -72,11 +72,15 @@ class Adapter(ABC, Generic[ConfigT]):
     Attributes:
         config: the validated settings.
         needs_data: whether ``apply`` needs the run's own data again (see ``attach``).
+        adapts: whether ``apply`` trains on the image it is given (test-time adaptation). Its networks are then copies
+            that are thrown away, with gradients allowed, and torch's random numbers depend on the image alone: a
+            prediction does not depend on the ones before it.
         own_network: what the user gave with ``--init-from``; there before ``build``, and only for plugins that declare
             ``own_network`` in their manifest.
     """
 
     needs_data: bool = False
+    adapts: bool = False
     own_network: OwnNetwork | None = None
 
     def __init__(self, config: ConfigT) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pkgutil import resolve_name
 from typing import Any
@@ -30,12 +32,18 @@ def evaluators_for(task: Task, settings: RunSettings, more: Iterable[Sequence[Ev
 
 
 def predict(adapter: Adapter[Any], model: Model, sample: Sample, reference: Any = None) -> Prediction:
-    """``adapter.apply`` as it is always called: networks in eval mode, no gradients."""
+    """``adapter.apply`` as it is always called: networks in eval mode; gradients only where the method ``adapts``."""
     import torch
 
     model.eval()
-    with torch.inference_mode():
-        return adapter.apply(sample, model, reference)
+    if not adapter.adapts:
+        with torch.inference_mode():
+            return adapter.apply(sample, model, reference)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    seed = zlib.crc32(sample.image.numpy().tobytes())
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+        torch.manual_seed(seed)
+        return adapter.apply(sample, copy.deepcopy(model), reference)
 
 
 def score_cases(

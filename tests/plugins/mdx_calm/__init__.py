@@ -1,0 +1,1 @@
+"""A made-up test-time adaptation, with a verb of its own."""
