@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mdx.config import OptimizerSettings, RunSettings
-from mdx.data.sampling import RandomSlices
+from mdx.data.sampling import Piece, RandomSlices, Wholes
 from mdx.errors import ConfigError, DataError, DivergedError, HiddenLabelError, PluginError
-from mdx.interfaces.dataset import Batch
+from mdx.interfaces.dataset import Batch, Sample
 from mdx.interfaces.model import Model
 from mdx.plugins.hooks import hookimpl
 from mdx.plugins.manager import HookCaller
@@ -333,6 +335,21 @@ def test_outputs_of_several_tensors_keep_their_form_and_of_pieces_their_place(ru
     assert found.values["pair"][1].shape == (3, 4, 4)
     assert found.items.position is not None
     assert len(found.items.position) == 3
+
+
+class Twice(Wholes):
+    """Wholes that carry a second image and a number."""
+
+    def cut(self, sample: Sample, piece: int, rng: np.random.Generator) -> Piece:
+        return replace(super().cut(sample, piece, rng), more={"second": sample.image, "shift": torch.tensor(2.0)})
+
+
+def test_outputs_keep_what_is_known_of_items_but_no_image(run: Run) -> None:
+    found = run.outputs(lambda batch: batch["second"].mean(dim=(1, 2, 3)), made_up.dataset(3), 2, view=Twice())
+    assert found.items["shift"].tolist() == [2.0, 2.0, 2.0]
+    assert found.items.image.numel() == 0
+    with pytest.raises(DataError, match="no 'second'"):
+        found.items["second"]
 
 
 def test_a_hidden_label_of_outputs_cannot_be_read(run: Run) -> None:

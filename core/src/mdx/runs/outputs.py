@@ -50,10 +50,8 @@ def gather(fn: Callable[[Batch], Any], batches: Iterable[Batch]) -> Outputs:
     items: list[Batch] = []
     for batch in batches:
         values.append(_rows(fn(batch), len(batch)))
-        labels = {
-            name: label for name, label in batch.labels.items() if not isinstance(label, Tensor) or label.ndim < 3
-        }
-        items.append(replace(batch, image=batch.image.new_empty(len(batch), 0), labels=labels))
+        image = batch.image.new_empty(len(batch), 0)
+        items.append(replace(batch, image=image, labels=_small(batch.labels), more=_small(batch.more)))
     everything = {field.name: _stacked([getattr(each, field.name) for each in items]) for field in fields(Batch)}
     return Outputs(_stacked(values), Batch(**everything))
 
