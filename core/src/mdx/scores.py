@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,14 @@ from typing import Any
 from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.evaluation.embeddings import save_embeddings
+from mdx.evaluation.kept import KeptPrediction
 from mdx.evaluation.statistics import COLUMNS
 from mdx.files import write_atomically, write_json
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Dataset, has_label
 from mdx.interfaces.evaluator import Evaluator
 from mdx.plugins.manager import HookCaller
+from mdx.report.truths import Page, page_of
 from mdx.runs import directory as folders
 from mdx.runs.loading import LoadedRun
 from mdx.runs.scoring import evaluators_for, score_cases
@@ -41,6 +43,8 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     folder.mkdir(exist_ok=True)
     details: dict[str, Any] = {}
     light: list[Prediction] = []
+    page = page_of({"kind": loaded.task.kind})
+    drawn: dict[str, KeptPrediction] = {}
 
     def keep(case: Case, prediction: Prediction) -> None:
         if settings.run.predictions:
@@ -48,6 +52,8 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
         if prediction.details:
             details[case.id] = dict(prediction.details)
         light.append(replace(prediction, segmentation=None, image=None))
+        if page.ranked_by:
+            drawn[case.id] = KeptPrediction(prediction)
         hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
 
     rows, seconds = score_cases(cases, evaluators, loaded.predict, settings.data, keep)
@@ -58,7 +64,8 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     path = directory / "timings.json"
     timings = folders.read_json(path) if path.exists() else {}
     write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
-    _pictures(loaded, cases, table, directory)
+    if page.ranked_by:
+        _pictures(page, loaded, cases, table, drawn, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
     made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), cases, directory))
     made = [part for part in made if len(part)]
@@ -111,13 +118,10 @@ def _population(
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
-def _pictures(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) -> None:
+def _pictures(
+    page: Page, loaded: LoadedRun, cases: Dataset, table: Any, drawn: Mapping[str, KeptPrediction], directory: Path
+) -> None:
     """Draw the best, median and worst test case, of the target sites where there are some."""
-    from mdx.report.truths import page_of
-
-    page = page_of({"kind": loaded.task.kind})
-    if not page.ranked_by:
-        return
     of_target = table[table["role"] == "target"]
     ranked = (of_target if len(of_target) else table).sort_values(page.ranked_by, ascending=False)
     ranked = ranked.dropna(subset=[page.ranked_by])
@@ -129,4 +133,6 @@ def _pictures(loaded: LoadedRun, cases: Dataset, table: Any, directory: Path) ->
             continue  # no case has a score
         row = ranked.iloc[index]
         sample = label_of(cases.task).with_truth(cases.load(by_id[row["case"]]), cases, loaded.settings.data)
-        page.draw(directory / "figures" / f"overlay_{name}.png", sample, loaded.predict(sample), row)
+        kept = drawn[row["case"]]
+        prediction = kept.restored() if kept.whole else loaded.predict(sample)
+        page.draw(directory / "figures" / f"overlay_{name}.png", sample, prediction, row)
