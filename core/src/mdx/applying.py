@@ -19,7 +19,7 @@ from mdx.interfaces.adapter import Prediction, Reference
 from mdx.interfaces.dataset import Dataset, Task
 from mdx.plugins.manager import HookCaller, installed_hooks
 from mdx.records import absolute_uri
-from mdx.runs.device import make_fabric
+from mdx.runs.device import device_alone
 from mdx.runs.directory import find_run, is_run, read_json
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.seen import read_seen
@@ -36,7 +36,7 @@ def _loaded(run: Path, variant: str | None, device: str) -> LoadedRun:
         directory = beside
     if device not in ("cpu", "cuda", "mps"):
         raise ConfigError(f"there is no device '{device}'", "use cpu, cuda or mps")
-    return load_run(directory, make_fabric(RunSettings.model_validate({"device": device})).device)
+    return load_run(directory, device_alone(RunSettings.model_validate({"device": device})))
 
 
 def apply_files(

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mdx.config import RunSettings
+from mdx.data.config import DataConfig
 from mdx.evaluation.kept import KeptPrediction
 from mdx.evaluation.segmentation import hard_masks
 from mdx.interfaces.adapter import Prediction
@@ -58,7 +59,7 @@ def test_pictures_of_a_run_are_drawn_without_predicting_a_case_twice(tmp_path: P
 
     cases = [Case(str(i), str(i), "AB"[i % 2], {}, Path("mask"), "test", "target") for i in range(5)]
     data = Dataset(TASK, cases, loaded_sample)
-    settings = SimpleNamespace(run=RunSettings(predictions=False))
+    settings = SimpleNamespace(run=RunSettings(predictions=False), data=DataConfig())
     loaded: Any = SimpleNamespace(settings=settings, task=TASK, predict=predict)
     drawn: dict[str, tuple[Sample, Any]] = {}
     page, draw = MaskPage(), MaskPage.draw

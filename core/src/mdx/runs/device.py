@@ -10,6 +10,7 @@ from mdx.config import RunSettings
 from mdx.errors import ResourceError
 
 if TYPE_CHECKING:
+    import torch
     from lightning_fabric import Fabric
 
 
@@ -48,6 +49,15 @@ def check_device(settings: RunSettings) -> str:
     if accelerator == "mps" and not torch.backends.mps.is_available():
         raise ResourceError("there is no Apple GPU that torch can use", "use --device cpu")
     return accelerator
+
+
+def device_alone(settings: RunSettings) -> torch.device:
+    """The device and threads of these settings for one process that trains nothing: Fabric takes a second to import."""
+    import torch
+
+    accelerator = check_device(settings)
+    torch.set_num_threads(threads_of(settings))
+    return torch.device("cpu") if accelerator == "cpu" else torch.device(accelerator, 0)
 
 
 def make_fabric(settings: RunSettings) -> Fabric:
