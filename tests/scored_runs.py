@@ -88,7 +88,11 @@ def _write(
     write_json(folder / "provenance.json", {
         "plugin": "made", "variant": variant, "baselines": [], "preset": None, "seed": seed, "target_labels": "never",
         "mdx": "0.1.0", "data": "cohort.csv", "data_uri_kind": "csv", "split_hash": _hash(cases),
-        "task": {"kind": kind, "classes": classes, "label": "class" if kind == "classification" else "mask"}, **facts,
+        "task": {
+            "kind": kind, "classes": classes, "label": "class" if kind == "classification" else "mask",
+            "channels": ["image"], "dims": 3, "sites": ["A", "B", "C"],
+        },
+        **facts,
     })  # fmt: skip
     values = {"method": {"beta": 0.1}, "data": {"split_seed": 0, "cache": True}, "run": {"tolerance_mm": 1.0}}
     for key, value in (settings or {}).items():

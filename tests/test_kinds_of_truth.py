@@ -52,6 +52,13 @@ def test_a_detector_is_trained_scored_drawn_and_applied_on_real_smears(shared: P
     assert written.splitlines()[0] == "x1,y1,x2,y2,class,score"
     assert mdx("apply", run, picture, "--out", tmp_path / "applied")[0] == 2  # what lies there is not replaced
     assert mdx("evaluate", run)[0] == 0
+    code, printed = mdx("compare", run, "--out", tmp_path / "compared")
+    assert code == 0, printed
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert [m["metric"] for m in found["metrics"]] == ["f1", "ap50"]
+    whole = {r["group"]: r["mean"] for r in json.loads((run / "summary.json").read_text()) if r["metric"] == "ap50"}
+    (lead, *_) = found["metrics"][1]["groups"]
+    assert {m["method"]: m["mean"] for m in lead["methods"]}["dots"] == pytest.approx(whole[lead["group"]])
 
 
 def pictures(folder: Path, classes: list[str]) -> Path:
@@ -78,6 +85,9 @@ def test_findings_of_a_case_are_several_after_training_without_labels(mdx: Cli, 
     assert stages == ["pretrain"] * 2 + ["train"] * 3
     scores = {row["metric"] for row in json.loads((run / "summary.json").read_text())}
     assert {"f1", "hamming", "auroc", "auroc_a", "auroc_b"} <= scores
+    code, printed = mdx("compare", run, "--out", tmp_path / "compared")
+    assert code == 0, printed
+    assert "AUROC" in printed
     code, printed = mdx("apply", run, tmp_path / "2.png", "--out", tmp_path / "applied")
     assert code == 0, printed
     header, row = (tmp_path / "applied" / "predictions.csv").read_text().splitlines()

@@ -101,10 +101,10 @@ def test_every_resampling_is_the_score_of_the_repeated_images() -> None:
     ])  # fmt: skip
     evaluator = DetectionEvaluator(TASK)
     weights = np.array([[1.0, 2.0, 0.0], [0.0, 1.0, 2.0]])
-    drawn = evaluator._scores(rows, weights)
+    drawn = evaluator.set_scores(rows, weights)
     for i, times in enumerate(weights):
         repeated = rows.loc[rows.index.repeat(times.astype(int))]
-        whole = evaluator._scores(repeated, np.ones((1, len(repeated))))
+        whole = evaluator.set_scores(repeated, np.ones((1, len(repeated))))
         for name, values in drawn.items():
             assert values[i] == pytest.approx(whole[name][0], nan_ok=True), name
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from mdx.evaluation.classification import SetScore
+from mdx.evaluation.of_sets import SetScores
 from mdx.evaluation.signed_ranks import rank_biserial, wilcoxon_p
 from mdx.evaluation.statistics import Draw, goodness, holm, resampled_weights, subject_codes
 
@@ -79,6 +80,25 @@ def set_scores(
 
     def weighted(weights: np.ndarray) -> np.ndarray:
         each = [score(truth[t], p[t], weights[:, t]) for p, t in zip(probabilities, parts, strict=True) if t.any()]
+        return np.mean(each, axis=0) if each else np.full(len(weights), NAN)
+
+    return MethodScores(weighted)
+
+
+def row_scores(
+    scores: SetScores, metric: str, rows: Sequence[Any], places: Sequence[np.ndarray], tested: Sequence[np.ndarray]
+) -> MethodScores:
+    """A score that is made of rows of scores.csv, averaged over seeds.
+
+    Args:
+        rows: for each seed the rows of its cases.
+        places: for each seed (n,) the number of each case's row there, NaN where it has none.
+        tested: for each seed (n,) bool, the cases that it has.
+    """
+
+    def weighted(weights: np.ndarray) -> np.ndarray:
+        each = [scores(table.iloc[place[t].astype(int)], weights[:, t])[metric]
+                for table, place, t in zip(rows, places, tested, strict=True) if t.any()]  # fmt: skip
         return np.mean(each, axis=0) if each else np.full(len(weights), NAN)
 
     return MethodScores(weighted)

@@ -65,11 +65,11 @@ class DetectionEvaluator:
     def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
         """One row a metric and group."""
         of_cases = summarise(rows, PER_CASE, self.resamplings)
-        of_sets = summarise_sets(rows, self.of_sets, self._scores, self.resamplings)
+        of_sets = summarise_sets(rows, self.of_sets, self.set_scores, self.resamplings)
         return pd.concat([of_cases, of_sets], ignore_index=True)
 
-    def _scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Average precision of each class that occurs, and the means over them."""
+    def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """(R,) average precision of each class that occurs, and the means over them, for (R, n) weights of rows."""
         images = [json.loads(text) for text in part["matches"]]
         each = np.stack([_precision_of_class([image[k] for image in images], weights)
                          for k in range(len(self.task.classes))])  # fmt: skip

@@ -60,10 +60,11 @@ class MultilabelEvaluator:
     def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
         """One row a metric and group."""
         of_cases = summarise(rows, PER_CASE, self.resamplings)
-        of_sets = summarise_sets(rows, self.of_sets, self._scores, self.resamplings)
+        of_sets = summarise_sets(rows, self.of_sets, self.set_scores, self.resamplings)
         return pd.concat([of_cases, of_sets], ignore_index=True)
 
-    def _scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """(R,) AUROC of each class, and the mean over those that vary, for (R, n) weights of rows."""
         there = [set(classes_of(cell)) for cell in part["truth"]]
         each = {}
         for name in self.task.classes:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mdx.config import RunSettings
+from mdx.data.labels import label_of
 from mdx.evaluation.statistics import COLUMNS, RESAMPLINGS, groups, resampled_weights, worst_sites
+from mdx.interfaces.dataset import Task
 
 SetScores = Callable[[pd.DataFrame, np.ndarray], Mapping[str, np.ndarray]]
 """The rows of n cases and (R, n) weights of them to (R,) values of each score; NaN: not defined."""
@@ -29,6 +33,16 @@ def summarise_sets(
             found[row["metric"]].append(row)
     made = [row for each in found.values() for row in (*each, *worst_sites(each))]
     return pd.DataFrame(made, columns=list(COLUMNS))
+
+
+def set_scores_of(task: Task) -> tuple[Mapping[str, str], SetScores] | None:
+    """Names of the scores of a set of cases that a task has, with what is better, and the function that makes them.
+
+    None for a task that has none, and for classification, whose scores are ``classification.SET_SCORES``.
+    """
+    made_by = label_of(task).evaluator
+    evaluator: Any = resolve_name(made_by)(task, RunSettings.model_validate({})) if made_by else None
+    return (evaluator.of_sets, evaluator.set_scores) if evaluator and hasattr(evaluator, "of_sets") else None
 
 
 def _of_group(

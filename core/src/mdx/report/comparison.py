@@ -11,9 +11,18 @@ import numpy as np
 
 from mdx.errors import RefusedError, UsageError, nearest
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
-from mdx.evaluation.comparison import MethodScores, case_scores_over_seeds, compare_group, set_scores, site_gap
+from mdx.evaluation.comparison import (
+    MethodScores,
+    case_scores_over_seeds,
+    compare_group,
+    row_scores,
+    set_scores,
+    site_gap,
+)
+from mdx.evaluation.of_sets import set_scores_of
 from mdx.evaluation.statistics import goodness, remembered_draws
 from mdx.files import cannot_write, plain, write_atomically, write_json
+from mdx.interfaces.dataset import Task
 from mdx.report import comparison_figures as figures
 from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
 from mdx.report.methods import NOT_OF_A_METHOD, Scored, refuse_unfair, scored_methods
@@ -21,6 +30,7 @@ from mdx.report.pages import write_page
 from mdx.report.shown import tables_of_methods, tables_shown
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.directory import read_json, read_scores
+from mdx.runs.loading import task_from
 from mdx.spreadsheets import csv_text
 
 FACTS = ["case", "subject", "site", "role"]
@@ -62,7 +72,8 @@ def compare(
     competitors = [n for n in names if reads[n] != "train"]
     ranked = competitors if len(competitors) > 1 else names
     reference = _reference(methods, ranked) if reference is None else _asked_for(reference, names)
-    cells = [_Cases(tables, first, metric, better, methods[0].facts["task"]["classes"]) for metric, better in chosen]
+    task = task_from(methods[0].facts["task"])
+    cells = [_Cases(tables, first, metric, better, task) for metric, better in chosen]
     names = sorted(cells[0].best_first(leading), key=lambda n: n not in ranked)
     return plain({
         "methods": [_about(n, [m for m in methods if m.name == n]) for n in names],
@@ -202,13 +213,17 @@ class _Cases:
     """One metric of all methods on all cases, to be looked at in groups."""
 
     def __init__(
-        self, tables: Mapping[str, Mapping[int, Any]], facts: Any, metric: str, better: str, classes: Sequence[str]
+        self, tables: Mapping[str, Mapping[int, Any]], facts: Any, metric: str, better: str, task: Task
     ) -> None:
         self.metric, self.facts = metric, facts
         self.distance = better == "zero"
         self.better = "min" if self.distance else better
+        self._tables = tables
         self.seeds = {name: sorted(found) for name, found in tables.items()}
-        self.of_sets = metric in SET_SCORES
+        others = set_scores_of(task)
+        self.of_rows = others[1] if others and metric in others[0] else None
+        self.of_classes = metric in SET_SCORES and others is None
+        self.of_sets = self.of_classes or self.of_rows is not None
         if not self.of_sets and metric not in facts:
             raise RefusedError(
                 f"'{metric}' is one number a run: there are no cases to compare", "choose another metric"
@@ -216,13 +231,15 @@ class _Cases:
         place = {case: i for i, case in enumerate(facts["case"])}
         at = {n: {s: [place[case] for case in t["case"]] for s, t in found.items()} for n, found in tables.items()}
         self._tested = {n: {s: np.isin(np.arange(len(place)), i) for s, i in of.items()} for n, of in at.items()}
-        if self.of_sets:
-            self._truth = truth_and_probabilities(facts, classes)[0]
+        if self.of_classes:
+            self._truth = truth_and_probabilities(facts, task.classes)[0]
         self._found: dict[str, dict[int, np.ndarray]] = {n: {} for n in tables}
         for name, found in tables.items():
             for seed, table in found.items():
-                if self.of_sets:
-                    values = truth_and_probabilities(table, classes)[1]
+                if self.of_rows is not None:
+                    values = np.arange(len(table), dtype=float)  # which row is whose
+                elif self.of_classes:
+                    values = truth_and_probabilities(table, task.classes)[1]
                 else:
                     values = table[metric].to_numpy(dtype=float)
                 whole = np.full((len(place), *values.shape[1:]), np.nan)
@@ -234,7 +251,10 @@ class _Cases:
         """The method's scores on some cases, averaged over seeds (of a score of cases, case by case)."""
         chosen = self.seeds[method] if seeds is None else seeds
         found, tested = ([of[method][s][cases] for s in chosen] for of in (self._found, self._tested))
-        if self.of_sets:
+        if self.of_rows is not None:
+            rows = [self._tables[method][seed] for seed in chosen]
+            return row_scores(self.of_rows, self.metric, rows, found, tested)
+        if self.of_classes:
             return set_scores(SET_SCORES[self.metric][1], self._truth[cases], found, tested)
         return case_scores_over_seeds(found, tested)
 

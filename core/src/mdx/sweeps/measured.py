@@ -173,7 +173,8 @@ def _interval(
         first, second = ((sign * both[f"{metric}_{side}"]).tolist() for side in "ab")
         found = paired_comparison(first, second, both["subject"].tolist())
         return found["low"], found["high"]
-    if metric not in SET_SCORES:
+    classes = {c[2:-2] for c in both.columns if c.startswith("p_")}
+    if metric not in SET_SCORES or not set(both["truth_a"].astype(str)) <= classes:  # A|B is no class
         return None, None
     gains = sign * (_resampled_scores(both, metric, "a") - _resampled_scores(both, metric, "b"))
     low, high = np.nanquantile(gains, [0.025, 0.975])
