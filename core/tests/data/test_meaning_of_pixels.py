@@ -8,6 +8,7 @@ import imagecodecs
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import tifffile
 from PIL import Image, ImageOps
 
@@ -146,3 +147,21 @@ def test_values_that_float32_cannot_hold_are_counted(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(DataError, match="2 values are NaN or infinite"):
         read_image(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize(("unit", "edge"), [("mm", 250.0), ("micron", 0.25), ("meter", 250_000.0), ("unknown", 250.0)])
+def test_lengths_of_a_volume_are_millimetres_whatever_its_header_counts_in(
+    tmp_path: Path, unit: str, edge: float
+) -> None:
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([-250.0, 250.0, 250.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "a.nii.gz")
+    values, geometry = read_image(tmp_path / "a.nii.gz")
+    assert geometry.spacing_mm == pytest.approx((edge,) * 3)
+    itk = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    assert geometry.spacing_mm == pytest.approx(itk.GetSpacing())
+    write_image(tmp_path / "b.nii.gz", values, geometry, "file")
+    made, given = nib.load(tmp_path / "b.nii.gz"), nib.load(tmp_path / "a.nii.gz")
+    assert made.header["xyzt_units"] == given.header["xyzt_units"]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(made.affine, given.affine)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(made.get_fdata(), given.get_fdata())  # type: ignore[attr-defined]

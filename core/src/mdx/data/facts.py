@@ -20,7 +20,7 @@ from mdx.errors import DataError, MdxError
 from mdx.files import file_state, plain, replacing
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 4  # raise it when the same file gives other facts
+VERSION = 5  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
 FEWEST_OF_A_RIM = 10
 

@@ -17,6 +17,9 @@ from mdx.interfaces.geometry import FileLayout, Geometry
 SPARE_BYTES = 1 << 26
 """What may follow the voxels in a compressed file."""
 
+MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""Of a metre and a micron, by their codes in the header (as ITK reads them); all else is millimetres."""
+
 
 def nifti_header_of(path: Path) -> tuple[int, int]:
     """Number of spatial dimensions and of channels, from the first bytes of a file."""
@@ -47,7 +50,7 @@ def decode_nifti(path: Path, content: bytes) -> tuple[np.ndarray, FileLayout, st
         raise damaged(path, f"it has {len(content)} of {needed} bytes")
     stored = kind.from_bytes(content)
     values = np.asanyarray(stored.dataobj)
-    affine = np.asarray(stored.affine, dtype=float)
+    affine = np.diag([*[MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)] * 3, 1.0]) @ np.asarray(stored.affine)
     if not np.isfinite(affine).all() or (np.abs(affine[:3, :3]).sum(axis=0) == 0).any():
         raise DataError("the header's affine is not valid", "export the image again", path)
     layout = FileLayout("nifti", shape, affine, header.binaryblock, suffix_of(path))

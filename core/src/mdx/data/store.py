@@ -17,7 +17,7 @@ import numpy as np
 from mdx.files import replacing, write_json
 from mdx.interfaces.geometry import FileLayout, Geometry
 
-VERSION = 5  # raise it when the same file and settings give another sample
+VERSION = 6  # raise it when the same file and settings give another sample
 
 
 @cache
