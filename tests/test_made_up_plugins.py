@@ -34,7 +34,7 @@ def the_run(folder: Path) -> Path:
 def test_slices_with_neighbours_pairs_of_slices_and_puzzles_are_trained_on(
     cohort: Path, mdx: Cli, tmp_path: Path
 ) -> None:
-    asked = ("run", "pairs", "--data", f"csv:{cohort}", "--set", "every=2", "run.bootstrap=100", "--device", "cpu")
+    asked = ("run", "pieces", "--data", f"csv:{cohort}", "--set", "every=2", "run.bootstrap=100", "--device", "cpu")
     code, printed = mdx(*asked, "--out", tmp_path / "runs")
     assert code == 0, printed
     run = the_run(tmp_path / "runs")
@@ -45,7 +45,7 @@ def test_slices_with_neighbours_pairs_of_slices_and_puzzles_are_trained_on(
 
 
 def test_slices_too_far_apart_are_refused_with_the_case(cohort: Path, mdx: Cli, tmp_path: Path) -> None:
-    code, printed = mdx("run", "pairs", "--data", f"csv:{cohort}", "--set", "apart=6", "--out", tmp_path / "runs")
+    code, printed = mdx("run", "pieces", "--data", f"csv:{cohort}", "--set", "apart=6", "--out", tmp_path / "runs")
     assert code == 4
     assert "has 6 slice(s), no two of which are 6 apart" in printed
 

@@ -56,7 +56,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
             drawn[case.id] = KeptPrediction(prediction)
         hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
 
-    rows, seconds = score_cases(cases, evaluators, loaded.predict, settings.data, keep)
+    rows, seconds = score_cases(cases, evaluators, loaded.predict, keep, settings.data)
     table = pd.DataFrame(rows)
     write_atomically(directory / "scores.csv", csv_text(table))
     if details:

@@ -296,7 +296,7 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
 
     def evaluate(part: Dataset) -> list[dict[str, Any]]:
         live = LoadedRun(directory, plan.plugin, settings, part.task, adapter, model)
-        return score_cases(part.revealed(), evaluators, live.predict, settings.data)[0]
+        return score_cases(part.revealed(), evaluators, live.predict, config=settings.data)[0]
 
     # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
     preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in NOT_PREPROCESSING}

@@ -50,12 +50,13 @@ def score_cases(
     data: Dataset,
     evaluators: Sequence[Evaluator],
     predict_sample: Callable[[Sample], Prediction],
-    config: DataConfig,
     keep: Callable[[Case, Prediction], None] | None = None,
+    config: DataConfig | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Predict and score every case of ``data``.
 
     Args:
+        config: how the data were read; names the reference site.
         keep: called with each prediction (written to disk, shown to observers) before it is dropped.
 
     Returns:
@@ -71,7 +72,7 @@ def score_cases(
         row: dict[str, Any] = {
             "case": case.id, "subject": case.subject, "site": case.site, "split": case.split, "role": case.role,
         }  # fmt: skip
-        known = label_of(data.task).with_truth(sample, data, config)
+        known = label_of(data.task).with_truth(sample, data, config or DataConfig())
         for evaluator in evaluators:
             row.update(evaluator.per_case(prediction, known))
         rows.append(row)
