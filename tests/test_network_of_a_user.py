@@ -80,6 +80,16 @@ def run_with(mdx: Cli, table: Path, network: Path, out: Path, *more: str) -> tup
     )  # fmt: skip
 
 
+def assert_applies_when_moved(run: Path, table: Path, folder: Path, mdx: Cli) -> None:
+    """The run predicts its last test case as it did, from another place and without the user's file."""
+    moved = shutil.move(run, folder / "moved")
+    case = scores(moved)["case"].iloc[-1]
+    code, text = mdx("apply", moved, table.parent / "images" / f"{case}.nii.gz", "--out", folder / "out")
+    assert code == 0, text
+    written, expected = (nib.load(p / f"{case}.nii.gz").get_fdata() for p in (folder / "out", moved / "predictions"))  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(written, expected)
+
+
 def scores(run: Path) -> pd.DataFrame:
     return pd.read_csv(run / "scores.csv")
 
@@ -108,12 +118,7 @@ def test_a_run_is_applied_after_the_users_file_has_gone(
     assert run_with(mdx, table, path, tmp_path / "runs", "--baselines", "none")[0] == 0
     path.unlink()
     (run,) = (tmp_path / "runs").iterdir()
-    moved = shutil.move(run, tmp_path / "moved")
-    case = scores(moved)["case"].iloc[-1]
-    code, text = mdx("apply", moved, table.parent / "images" / f"{case}.nii.gz", "--out", tmp_path / "out")
-    assert code == 0, text
-    written, expected = (nib.load(p / f"{case}.nii.gz").get_fdata() for p in (tmp_path / "out", moved / "predictions"))  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(written, expected)
+    assert_applies_when_moved(run, table, tmp_path, mdx)
 
 
 def test_an_onnx_file_needs_no_trust_and_scores_what_the_run_scored(
@@ -128,12 +133,7 @@ def test_an_onnx_file_needs_no_trust_and_scores_what_the_run_scored(
     (run,) = (tmp_path / "runs").iterdir()
     for own, theirs in ((run, trained), (run / "baselines" / "no_da", trained / "baselines" / "no_da")):
         pd.testing.assert_frame_equal(scores(own), scores(theirs), rtol=1e-3)
-    moved = shutil.move(run, tmp_path / "moved")
-    case = scores(moved)["case"].iloc[-1]
-    code, text = mdx("apply", moved, table.parent / "images" / f"{case}.nii.gz", "--out", tmp_path / "out")
-    assert code == 0, text
-    written, expected = (nib.load(p / f"{case}.nii.gz").get_fdata() for p in (tmp_path / "out", moved / "predictions"))  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(written, expected)
+    assert_applies_when_moved(run, table, tmp_path, mdx)
 
 
 def test_another_file_is_another_run_and_the_same_is_found(

@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 from field_cases import made
-from field_cases.bench import REPOSITORY, Bench, settings, situation
+from field_cases.bench import REPOSITORY, Bench, Call, settings, situation
 from field_cases.plugin import installed, on_the_path
 
 SLOPE = REPOSITORY / "core" / "tests" / "sweeps" / "plugin"
@@ -75,15 +75,19 @@ def ages(folder: Path) -> None:
     made.table(folder / "ages.csv", ["image", "subject", "site", "age"], rows)
 
 
+def table_of_slope(bench: Bench, options: str) -> Call:
+    """The made-up plugin's table, reproduced with options."""
+    ages(bench.place)
+    with on_the_path(SLOPE):
+        return bench.mdx(f"reproduce slope table1 {options} --out table")
+
+
 @situation(
     "bug 4", "A reproduction with --set says on its page what was changed",
     "core/tests/sweeps/test_measured.py::test_whatever_was_changed_by_hand_is_in_words",
 )  # fmt: skip
 def reproduction_by_hand(bench: Bench) -> None:
-    ages(bench.place)
-    with on_the_path(SLOPE):
-        call = bench.mdx("reproduce slope table1 --set epochs=2 --out table")
-    bench.went(call, "changed by hand: epochs = 2")
+    bench.went(table_of_slope(bench, "--set epochs=2"), "changed by hand: epochs = 2")
     page = (bench.place / "table" / "reproduction.html").read_text()
     bench.must("its page says so", "Changed by hand: epochs = 2" in page)
     bench.must("its JSON says so", "epochs" in json.dumps(json.loads(Path("table/reproduction.json").read_text())))
@@ -94,10 +98,7 @@ def reproduction_by_hand(bench: Bench) -> None:
     "core/tests/sweeps/test_measured.py::test_a_claim_of_which_a_row_did_not_run_is_not_judged",
 )  # fmt: skip
 def part_of_a_claim(bench: Bench) -> None:
-    ages(bench.place)
-    with on_the_path(SLOPE):
-        call = bench.mdx("reproduce slope table1 --rows line --out table")
-    bench.went(call, "not judged")
+    bench.went(table_of_slope(bench, "--rows line"), "not judged")
     facts = json.loads(Path("table/reproduction.json").read_text())
     bench.must("no claim came out", not any(c["verdict"].startswith("came") for c in facts["claims"]))
 

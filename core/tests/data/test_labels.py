@@ -179,3 +179,12 @@ def test_lists_of_boxes_survive_being_written(tmp_path: Path) -> None:
     boxes = [(1.5, 2.0, 3.25, 4.0, 'the "round" one'), (0.0, 0.0, 1.0, 1.0, "é,|")]
     assert boxes_of(boxes_text(boxes)) == boxes
     assert json.loads(boxes_text([])) == []
+
+
+def test_rows_without_labels_hold_no_label_of_another_task(tmp_path: Path) -> None:
+    path = table(tmp_path, {"class": ["a", "b"], "age": ["30", "40"], "stage": ["1", "2"], "tone": ["x", "y"]})
+    data = open_table(path, DataConfig(label="stage"), ("nothing",))
+    assert [set(case.columns) for case in data.cases] == [{"tone"}] * 2
+    Image.new("L", (40, 30)).save(tmp_path / "m.png")
+    path.write_text("image,mask,subject,site\n0.png,m.png,s0,A\n1.png,m.png,s1,B\n")
+    assert [case.mask for case in open_table(path, PLAIN, ("nothing",)).cases] == [None, None]

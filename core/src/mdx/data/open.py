@@ -11,7 +11,7 @@ from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.images import header_of
-from mdx.data.labels import UNLABELLED, find_label
+from mdx.data.labels import UNLABELLED, find_label, label_of
 from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
 from mdx.data.table import cases_as_rows, read_table, rows_as_cases
@@ -51,13 +51,13 @@ def _open(uri: str, config: DataConfig, tasks: Sequence[str]) -> Dataset:
         hooks = installed_hooks(lambda sentence: None)  # a broken plugin is reported by the run itself
         opened = hooks.call("mdx_open_dataset", scheme=scheme, rest=rest, config=config)
         if opened is not None:
-            return _unlabelled(opened, tasks)
+            return _unlabelled(opened, config, tasks)
         raise DataError(
             f"'{uri}' names no data that can be opened: {nearest(scheme, {*providers, *folders, 'csv'})}",
             "give a table (.csv, .tsv, .parquet) or one of "
             + ", ".join(f"{name}:" for name in sorted({*providers, *folders, "csv"})),
         )
-    return _unlabelled(providers[scheme]()(rest, config), tasks)
+    return _unlabelled(providers[scheme]()(rest, config), config, tasks)
 
 
 def open_table(path: str | Path, config: DataConfig, tasks: Sequence[str] = ()) -> Dataset:
@@ -92,14 +92,15 @@ def read_folder(layout: str, rest: str, config: DataConfig) -> tuple[list[Case],
     return rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config
 
 
-def _unlabelled(data: Dataset, tasks: Sequence[str]) -> Dataset:
+def _unlabelled(data: Dataset, config: DataConfig, tasks: Sequence[str]) -> Dataset:
     """Data that a plugin has opened, without their labels where only images are asked for."""
     wanted = [task for task in tasks if task in UNLABELLED]
     if not wanted or data.task.kind in tasks:
         return data
     task = replace(data.task, kind=wanted[0], label="", classes=(), label_values=())
     loader = TableLoader(data.loader.config, task) if isinstance(data.loader, TableLoader) else data.loader
-    made = Dataset(task, data.cases, loader, data.cohorts)
+    shown = [label_of(task).shown(case, config) for case in data.cases]
+    made = Dataset(task, shown, loader, data.cohorts)
     made.split_given = data.split_given
     return made
 
@@ -112,7 +113,7 @@ def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig, tasks:
     except DataError as error:
         raise error if error.where else DataError(error.what, error.remedy, path) from error
     task = infer_task(cases, config, tasks)
-    made = Dataset(task, cases, TableLoader(config, task))
+    made = Dataset(task, [label_of(task).shown(case, config) for case in cases], TableLoader(config, task))
     made.split_given = given
     return made
 

@@ -208,7 +208,7 @@ class Loader:
             more[name] = values[chosen] if isinstance(values, Tensor) else [values[index] for index in chosen]
         return more
 
-    def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Tensor]:
+    def _labels(self, samples: list[Sample], pieces: list[Piece], image: Tensor) -> dict[str, Any]:
         """The task's label of each item; zeros where it is hidden or missing."""
         task, label = self.data.task, label_of(self.data.task)
         if task.label not in ("", "mask") and not label.of_the_case and not isinstance(self.view, Wholes):

@@ -14,10 +14,10 @@ import pandas as pd
 
 from mdx.config import RunSettings
 from mdx.errors import DataError
-from mdx.evaluation.of_sets import summarise_sets
-from mdx.evaluation.statistics import RESAMPLINGS, summarise
+from mdx.evaluation.of_sets import CasesAndSets
+from mdx.evaluation.statistics import RESAMPLINGS
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset, Sample, Task
+from mdx.interfaces.dataset import Sample, Task
 
 PER_CASE = {"accuracy": "max", "brier": "min"}
 """Scores that a case has: 1 if it is classified rightly, else 0; and the squared error of its probabilities."""
@@ -112,12 +112,12 @@ def truth_and_probabilities(rows: pd.DataFrame, classes: Sequence[str]) -> tuple
     return truth, rows[[f"p_{c}" for c in classes]].to_numpy(dtype=float)
 
 
-class ClassificationEvaluator:
+class ClassificationEvaluator(CasesAndSets):
     """Accuracy, balanced accuracy, kappa, AUROC, Brier score and calibration; all, by role, by site, worst site."""
 
     def __init__(self, task: Task, resamplings: int = RESAMPLINGS) -> None:
-        self.task, self.resamplings = task, resamplings
-        self.metrics: Mapping[str, str] = PER_CASE | {name: better for name, (better, _) in SET_SCORES.items()}
+        self.task = task
+        super().__init__(PER_CASE, {name: better for name, (better, _) in SET_SCORES.items()}, resamplings)
 
     def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
         """Truth, prediction, the probability of each class, and the scores that a single case has."""
@@ -138,17 +138,8 @@ class ClassificationEvaluator:
             "brier": float(((p - np.eye(len(p))[truth]) ** 2).sum()),
         }
 
-    def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
-        """Nothing: scores of a set are made from the rows, with their intervals."""
-        return {}
-
-    def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """One row a metric and group; a score of a set has no spread over cases, so ``std`` and ``median`` are NaN."""
-        better = {metric: direction for metric, (direction, _) in SET_SCORES.items()}
-        of_sets = summarise_sets(rows, better, self._scores, self.resamplings)
-        return pd.concat([summarise(rows, PER_CASE, self.resamplings), of_sets], ignore_index=True)
-
-    def _scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+    def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """(R,) values of each of ``SET_SCORES`` for (R, n) weights of rows."""
         truth, probabilities = truth_and_probabilities(part, self.task.classes)
         return {metric: score(truth, probabilities, weights) for metric, (_, score) in SET_SCORES.items()}
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from mdx.config import RunSettings
 from mdx.errors import DataError
-from mdx.evaluation.of_sets import summarise_sets
-from mdx.evaluation.statistics import RESAMPLINGS, summarise
+from mdx.evaluation.of_sets import CasesAndSets
+from mdx.evaluation.statistics import RESAMPLINGS
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset, Sample, Task
+from mdx.interfaces.dataset import Sample, Task
 
 PER_CASE = {"f1": "max", "sensitivity": "max", "false_positives": "min", "count_error": "zero"}
 OF_SETS = {"ap50": "max", "ap": "max"}
@@ -26,7 +26,7 @@ MOST_BOXES = 1000
 BLOCK = 64
 
 
-class DetectionEvaluator:
+class DetectionEvaluator(CasesAndSets):
     """F1, sensitivity, false positives and the error of the count of an image; AP at an overlap of .5, and COCO's.
 
     A box is a hit if it is the most certain one, of its class, that overlaps a true box which no other has taken. A
@@ -34,10 +34,9 @@ class DetectionEvaluator:
     """
 
     def __init__(self, task: Task, resamplings: int = RESAMPLINGS) -> None:
-        self.task, self.resamplings = task, resamplings
+        self.task = task
         own = [f"ap50_{c}" for c in task.classes] if len(task.classes) > 1 else []
-        self.of_sets = OF_SETS | dict.fromkeys(own, "max")
-        self.metrics: Mapping[str, str] = PER_CASE | self.of_sets
+        super().__init__(PER_CASE, OF_SETS | dict.fromkeys(own, "max"), resamplings)
 
     def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
         """The scores of an image, and in ``matches`` what average precision needs of it (JSON)."""
@@ -57,16 +56,6 @@ class DetectionEvaluator:
             "count_error": float(len(sure) - n),
             "matches": json.dumps(matches),
         }
-
-    def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
-        """Nothing: scores of a set are made from the rows, with their intervals."""
-        return {}
-
-    def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """One row a metric and group."""
-        of_cases = summarise(rows, PER_CASE, self.resamplings)
-        of_sets = summarise_sets(rows, self.of_sets, self.set_scores, self.resamplings)
-        return pd.concat([of_cases, of_sets], ignore_index=True)
 
     def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         """(R,) average precision of each class that occurs, and the means over them, for (R, n) weights of rows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,25 +11,25 @@ from mdx.config import RunSettings
 from mdx.data.labels.several import classes_of, text_of
 from mdx.errors import DataError
 from mdx.evaluation.classification import weighted_auroc
-from mdx.evaluation.of_sets import summarise_sets
-from mdx.evaluation.statistics import RESAMPLINGS, summarise
+from mdx.evaluation.of_sets import CasesAndSets
+from mdx.evaluation.statistics import RESAMPLINGS
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset, Sample, Task
+from mdx.interfaces.dataset import Sample, Task
 
 PER_CASE = {"f1": "max", "hamming": "max", "brier": "min"}
 """Of a case: F1 of the classes said (above one half), the share of classes told rightly, the mean squared error."""
 
 
-class MultilabelEvaluator:
+class MultilabelEvaluator(CasesAndSets):
     """AUROC of each class and its mean over the classes; F1, Hamming score and Brier score of each case.
 
     A class that all or none of the cases have has no AUROC and is left out of the mean.
     """
 
     def __init__(self, task: Task, resamplings: int = RESAMPLINGS) -> None:
-        self.task, self.resamplings = task, resamplings
-        self.of_sets = dict.fromkeys(("auroc", *(f"auroc_{c}" for c in task.classes)), "max")
-        self.metrics: Mapping[str, str] = PER_CASE | self.of_sets
+        self.task = task
+        of_sets = dict.fromkeys(("auroc", *(f"auroc_{c}" for c in task.classes)), "max")
+        super().__init__(PER_CASE, of_sets, resamplings)
 
     def per_case(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
         """Truth and prediction as ``A|B``, the probability of each class, and the scores of the case."""
@@ -52,16 +51,6 @@ class MultilabelEvaluator:
             "hamming": float((truth == said).mean()),
             "brier": float(((p - truth) ** 2).mean()),
         }
-
-    def population(self, predictions: Sequence[Prediction], data: Dataset) -> dict[str, float]:
-        """Nothing: scores of a set are made from the rows, with their intervals."""
-        return {}
-
-    def summarise(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """One row a metric and group."""
-        of_cases = summarise(rows, PER_CASE, self.resamplings)
-        of_sets = summarise_sets(rows, self.of_sets, self.set_scores, self.resamplings)
-        return pd.concat([of_cases, of_sets], ignore_index=True)
 
     def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         """(R,) AUROC of each class, and the mean over those that vary, for (R, n) weights of rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from mdx.interfaces.adapter import Prediction
 
 
-class Label:
-    """One kind of truth. The base class is that of a task without any.
+class Label(ABC):
+    """One kind of truth.
 
     Attributes:
         kind: of the tasks that have such a truth.
@@ -52,9 +53,13 @@ class Label:
         """``classes`` and whatever else of the task only the table can say."""
         return {}
 
+    @abstractmethod
     def read(self, case: Case, task: Task, geometry: Geometry, config: DataConfig) -> Any:
         """The truth of a case that has one, on the grid of its sample."""
-        raise NotImplementedError
+
+    def shown(self, case: Case, config: DataConfig) -> Case:
+        """The row as the data set holds it."""
+        return case
 
     def reference(self, config: DataConfig) -> str | None:
         """The site whose look test cases are given; None for tasks without one."""
