@@ -74,7 +74,10 @@ class FDA(Adapter[FDAConfig]):
         """The settings for a scan, with the radius that was chosen for its site."""
         by_site = self.curves is not None and self.curves.rule == "per_pair"
         if reference is not None and not (by_site and reference.site and reference.sample is None):
-            raise UsageError("fda takes its donors from the bank of the run", "leave the reference out")
+            raise UsageError(
+                "fda takes its donors from the bank of the run, whatever the site of the scan",
+                "leave --site out (in Python the reference)",
+            )
         if self.curves is None:
             return self.config
         site = (reference.site if reference else None) or sample.case.site
