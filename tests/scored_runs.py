@@ -20,6 +20,12 @@ from mdx.interfaces.geometry import Geometry
 
 SEGMENTATION = {"surface_dice": "max", "dice": "max", "volume_error_percent": "zero"}
 
+N = 24
+BASE = np.random.default_rng(0).normal(0.8, 0.05, N)
+BETTER = BASE + np.random.default_rng(1).normal(0.06, 0.02, N)
+ALIKE = BASE + np.random.default_rng(2).normal(0.0, 0.03, N)
+"""Scores of test cases: of a method, of a better one, and of one that cannot be told from it."""
+
 
 def cohort(per_site: int = 8, sites: Sequence[str] = ("A", "B", "C"), source: str = "A") -> pd.DataFrame:
     """Test cases of some sites, the first one the source; one train case a site besides."""

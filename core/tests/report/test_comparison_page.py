@@ -11,42 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from scored_runs import cohort, write_classification, write_run
+from scored_runs import ALIKE, BASE, BETTER, N, cohort, write_classification, write_run
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from mdx.errors import RefusedError, UsageError
+from mdx.errors import RefusedError
 from mdx.report.comparison import compare, write_comparison
 from mdx.report.comparison_text import comparison_text, sentences, told
-from mdx.report.methods import Scored, scored_methods
 from mdx.runs.shown import Shown
 
 DOCS = Path(__file__).parents[3] / "docs"
-N = 24
-BASE = np.random.default_rng(0).normal(0.8, 0.05, N)
-BETTER = BASE + np.random.default_rng(1).normal(0.06, 0.02, N)
-ALIKE = BASE + np.random.default_rng(2).normal(0.0, 0.03, N)
 TARGET = cohort().query("split == 'test'")["role"].to_numpy() == "target"
-
-
-def methods(*folders: Path | str) -> list[Scored]:
-    return scored_methods([str(f) for f in folders])
-
-
-def names(*folders: Path | str) -> list[tuple[str, int]]:
-    return [(m.name, m.seed) for m in methods(*folders)]
-
-
-@pytest.fixture
-def three(tmp_path: Path) -> list[Path]:
-    """Three methods, the best and the worst of which were run at two seeds."""
-    rng = np.random.default_rng(3)
-    made = []
-    for variant, scores, seeds in (("plain", BASE, (0, 1)), ("clever", BETTER, (0, 1)), ("other", ALIKE, (0,))):
-        for seed in seeds:
-            noisy = scores + rng.normal(0, 0.01, N)
-            all_scores = {"surface_dice": noisy, "dice": noisy + 0.05, "volume_error_percent": rng.normal(0, 10, N)}
-            made.append(write_run(tmp_path / "runs" / f"{variant}{seed}", variant, all_scores, seed=seed))
-    return made
 
 
 def facts_of(*folders: Path, **asked: Any) -> dict[str, Any]:
@@ -68,152 +42,6 @@ def test_tables_that_methods_show_stand_beside_each_other(three: list[Path], tmp
 
 
 # what is a method
-
-
-def test_seeds_of_a_variant_are_one_method(three: list[Path]) -> None:
-    assert names(*three) == [("plain", 0), ("plain", 1), ("clever", 0), ("clever", 1), ("other", 0)]
-
-
-def test_a_method_on_another_network_is_another_method(tmp_path: Path) -> None:
-    for name, scores in (("net.pt", BASE), ("better.pt", BETTER)):
-        write_run(tmp_path / name, "no_da", scores, init_from={"name": name, "digest": 64 * name[0]})
-    assert names(tmp_path) == [
-        ("no_da, init_from=better.pt (bbbbbbbb)", 0), ("no_da, init_from=net.pt (nnnnnnnn)", 0),
-    ]  # fmt: skip
-
-
-def test_a_folder_of_runs_stands_for_its_runs(three: list[Path]) -> None:
-    assert sorted(names(three[0].parent)) == sorted(names(*three))
-
-
-def test_a_sweep_stands_for_its_runs(three: list[Path]) -> None:
-    folder = three[0].parent.parent
-    (folder / "sweep.json").write_text("{}")
-    assert sorted(names(folder)) == sorted(names(*three))
-
-
-def test_baselines_of_a_run_are_methods(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", "clever", BETTER)
-    write_run(run / "baselines" / "plain", "plain", BASE, done=False)  # only the run itself is marked as done
-    assert names(run) == [("clever", 0), ("plain", 0)]
-
-
-def test_one_method_of_a_run_can_be_named(tmp_path: Path) -> None:
-    for name, scores in (("one", BETTER), ("two", ALIKE)):
-        run = write_run(tmp_path / name, name, scores)
-        write_run(run / "baselines" / "plain", "plain", BASE)
-    assert names(f"{tmp_path / 'one'}:one", f"{tmp_path / 'two'}:plain") == [("one", 0), ("plain", 0)]
-    with pytest.raises(UsageError, match=r"no variant 'plane'[\s\S]*did you mean 'plain'"):
-        methods(f"{tmp_path / 'one'}:plane")
-
-
-def test_the_same_baseline_of_two_runs_counts_once(tmp_path: Path) -> None:
-    for name, scores in (("one", BETTER), ("two", ALIKE)):
-        run = write_run(tmp_path / name, name, scores, settings={"method.beta": len(name)})
-        write_run(run / "baselines" / "plain", "plain", BASE)
-    assert names(tmp_path / "one", tmp_path / "two") == [("one", 0), ("plain", 0), ("two", 0)]
-
-
-def test_a_run_cannot_be_compared_with_itself(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", "plain", BASE)
-    with pytest.raises(UsageError, match="a comparison needs two methods"):
-        methods(run, run)
-    write_run(tmp_path / "again", "plain", BASE)
-    with pytest.raises(UsageError, match="a comparison needs two methods"):
-        methods(run, tmp_path / "again")
-
-
-def test_a_variant_with_several_settings_is_named_by_what_differs(tmp_path: Path) -> None:
-    folders = [
-        write_run(tmp_path / f"{beta}_{seed}", "clever", BETTER + beta + seed / 50, seed=seed,
-                  settings={"method.beta": beta, "run.tolerance_mm": 2.0})
-        for beta in (0.1, 0.2) for seed in (0, 1)
-    ]  # fmt: skip
-    assert sorted(set(names(*folders))) == [
-        ("clever, beta=0.1", 0), ("clever, beta=0.1", 1), ("clever, beta=0.2", 0), ("clever, beta=0.2", 1)
-    ]  # fmt: skip
-
-
-def test_methods_of_two_plugins_are_named_with_them(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "full", BETTER)
-    write_run(tmp_path / "b", "full", BASE, plugin="elsewhere")
-    assert names(tmp_path / "a", tmp_path / "b") == [("made/full", 0), ("elsewhere/full", 0)]
-
-
-# what is refused
-
-
-def test_all_unfinished_runs_are_named_at_once(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "a", BASE)
-    for name in ("b", "c"):
-        write_run(tmp_path / name, name, BASE, done=False)
-    with pytest.raises(RefusedError, match=r"2 runs have not finished:\s+b: stopped\s+c: stopped[\s\S]*mdx resume"):
-        methods(tmp_path)
-
-
-def test_different_splits_are_refused_with_what_differs(tmp_path: Path) -> None:
-    cases = cohort()
-    moved = cases.copy()
-    moved.loc[moved["case"].isin(["A0", "A1"]), "split"] = ["test", "train"]
-    write_run(tmp_path / "a", "a", BASE, cases)
-    write_run(tmp_path / "b", "b", BASE, moved)
-    with pytest.raises(RefusedError) as error:
-        facts_of(tmp_path / "a", tmp_path / "b")
-    said = str(error.value)
-    assert error.value.exit_code == 8
-    assert "2 test case(s) of 2 subject(s) are not in both; 2 case(s) of 2 subject(s) are in another split" in said
-    assert "b, seed 0 (b)" in said and "a, seed 0 (a)" in said
-    assert "data.split_seed" in error.value.remedy
-
-
-def test_other_source_and_target_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "a", BASE, cohort(source="A"))
-    write_run(tmp_path / "b", "b", BETTER, cohort(source="B"))
-    with pytest.raises(RefusedError, match=r"the site\(s\) A, B have another role"):
-        facts_of(tmp_path / "a", tmp_path / "b")
-
-
-def test_simulated_cohorts_of_different_recipes_are_refused(tmp_path: Path) -> None:
-    for name in ("seed=0", "seed=1"):
-        write_run(tmp_path / name, name, BASE, data=f"sim:brain?{name}", data_uri_kind="sim")
-    with pytest.raises(RefusedError, match=r"made of different data:\s+sim:brain\?seed=0"):
-        facts_of(tmp_path / "seed=0", tmp_path / "seed=1")
-
-
-def test_another_tolerance_of_the_surface_dice_is_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "a", BASE)
-    write_run(tmp_path / "b", "b", BETTER, settings={"run.tolerance_mm": 2.0})
-    with pytest.raises(RefusedError, match=r"different tolerances[\s\S]*run all with the same run.tolerance_mm"):
-        facts_of(tmp_path / "a", tmp_path / "b")
-
-
-def test_runs_without_a_common_metric_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "a", {"dice": BASE})
-    write_run(tmp_path / "b", "b", {"surface_dice": BASE})
-    with pytest.raises(RefusedError, match="no metric in common"):
-        facts_of(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(RefusedError, match="a: no metric 'surface_dice'"):
-        write_run(tmp_path / "c", "c", {"dice": BASE, "surface_dice": BASE})
-        facts_of(tmp_path / "a", tmp_path / "c", metrics=["surface_dice"])
-
-
-def test_cases_that_only_one_method_was_scored_on_are_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "a", "a", BASE)
-    run = write_run(tmp_path / "b", "b", BETTER)
-    pd.read_csv(run / "scores.csv").iloc[2:].to_csv(run / "scores.csv", index=False)
-    with pytest.raises(RefusedError, match=r"b, seed 0: 2 scored case\(s\) are not in both"):
-        facts_of(tmp_path / "a", run)
-
-
-def test_unknown_names_are_answered_with_the_nearest(three: list[Path]) -> None:
-    for asked, remedy in (
-        ({"reference": "plane"}, "plain"), ({"role": "targets"}, "target"), ({"metrics": ["dicee"]}, "dice")
-    ):  # fmt: skip
-        with pytest.raises(UsageError, match=f"did you mean '{remedy}'"):
-            facts_of(*three, **asked)
-
-
-# what is computed
 
 
 def test_seeds_are_averaged_case_by_case_before_anything_else(three: list[Path]) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mdx.runs.run import Run
+
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -13,3 +15,11 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
     made_up.train(folder)
     return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of two networks, driven by hand."""
+    import made_up
+
+    return made_up.bare(tmp_path)

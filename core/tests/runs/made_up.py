@@ -140,3 +140,16 @@ def _kill_after(run: Run, count: int) -> None:
         return path
 
     run.step, run._checkpoints.save = counted_step, counted_save  # type: ignore[method-assign]
+
+
+class Bare(MadeUp):
+    """Two networks and no loop: tests drive the run by hand."""
+
+    def build(self, data: object) -> Model:
+        torch.manual_seed(0)
+        return Model(encoder=nn.Linear(3, 4), head=nn.Linear(4, 2))
+
+
+def bare(folder: Path, **options: object) -> Run:
+    method = Bare(MadeUpConfig())
+    return Run(folder, method, method.build(None), **options)  # type: ignore[arg-type]

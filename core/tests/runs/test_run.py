@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import made_up
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mdx.config import OptimizerSettings, RunSettings
-from mdx.data.sampling import Piece, RandomSlices, Wholes
-from mdx.errors import ConfigError, DataError, DivergedError, HiddenLabelError, PluginError
-from mdx.interfaces.dataset import Batch, Sample
-from mdx.interfaces.model import Model
+from mdx.errors import ConfigError, DataError, DivergedError, PluginError
 from mdx.plugins.hooks import hookimpl
 from mdx.plugins.manager import HookCaller
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.run import Run
-
-
-class Bare(made_up.MadeUp):
-    """Two networks and no loop: tests drive the run by hand."""
-
-    def build(self, data: object) -> Model:
-        torch.manual_seed(0)
-        return Model(encoder=nn.Linear(3, 4), head=nn.Linear(4, 2))
-
-
-def bare(folder: Path, **options: object) -> Run:
-    method = Bare(made_up.MadeUpConfig())
-    return Run(folder, method, method.build(None), **options)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return bare(tmp_path)
 
 
 def weights(module: nn.Module) -> list[torch.Tensor]:
@@ -74,7 +50,7 @@ def test_backward_accumulates_until_the_step(tmp_path: Path) -> None:
     x = torch.linspace(-1, 1, 12).reshape(4, 3)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    halves, whole = bare(tmp_path / "a"), bare(tmp_path / "b")
+    halves, whole = made_up.bare(tmp_path / "a"), made_up.bare(tmp_path / "b")
     for run, parts in ((halves, (x[:2], x[2:])), (whole, (x,))):
         optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
         for part in parts:
@@ -148,7 +124,7 @@ def _odd_epochs(run: Run, **options: object) -> list[torch.Tensor]:
 def test_the_best_weights_are_kept_or_the_last_ones(tmp_path: Path) -> None:
     for keep, epochs, weight in (("best", [0, 1, 2], 1.0), (None, [0, 1, 2], 1.0), ("last", [0, 1, 2], 2.0)):
         (tmp_path / str(keep)).mkdir()
-        run = bare(tmp_path / str(keep))
+        run = made_up.bare(tmp_path / str(keep))
         assert _odd_epochs(run, keep=keep, patience=1) == epochs
         assert run.model.encoder.weight[0, 0].item() == weight
 
@@ -172,14 +148,14 @@ def test_a_scratch_optimizer_is_not_checkpointed(run: Run) -> None:
 
 
 def test_a_users_optimiser_replaces_the_methods_own(tmp_path: Path) -> None:
-    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamw", "lr": 0.5}))
+    run = made_up.bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamw", "lr": 0.5}))
     made = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1, momentum=0.9)
     assert isinstance(made, torch.optim.AdamW)
     assert made.param_groups[0]["lr"] == 0.5
 
 
 def test_a_learning_rate_that_no_network_would_take_is_refused(tmp_path: Path) -> None:
-    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"lr": 5.0}))
+    run = made_up.bare(tmp_path, optimizer=OptimizerSettings.model_validate({"lr": 5.0}))
     encoder, head = ({"params": network.parameters()} for network in run.model.values())
     with pytest.raises(ConfigError, match="a learning rate of its own"):
         run.optimizer("main", [{**encoder, "lr": 0.1}, {**head, "lr": 0.2}], "sgd")
@@ -188,7 +164,7 @@ def test_a_learning_rate_that_no_network_would_take_is_refused(tmp_path: Path) -
 
 
 def test_an_unknown_optimiser_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    run = bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamm"}))
+    run = made_up.bare(tmp_path, optimizer=OptimizerSettings.model_validate({"name": "adamm"}))
     with pytest.raises(ConfigError, match="did you mean 'adam'"):
         run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
 
@@ -197,7 +173,7 @@ def test_named_generators_repeat_with_the_epoch_and_differ_between_names(tmp_pat
     draws = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        run = bare(tmp_path / name)
+        run = made_up.bare(tmp_path / name)
         draws += [(run.rng("x").random(), run.rng("y").random(), torch.rand(1).item()) for _ in run.epochs("one", 2)]
     assert draws[:2] == draws[2:]
     assert len({value for row in draws[:2] for value in row}) == 6
@@ -207,7 +183,7 @@ def test_an_equal_stage_of_another_run_is_not_trained_again(tmp_path: Path) -> N
     trained = []
     for name in ("a", "b", "other"):
         (tmp_path / name).mkdir()
-        run = bare(tmp_path / name, identity="code-1")
+        run = made_up.bare(tmp_path / name, identity="code-1")
         optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
         for epoch in run.epochs("source", 2, shared=(made_up.dataset(6 if name == "other" else 4), {"lr": 0.1})):
             run.step(optimizer, run.model.head(run.model.encoder(torch.randn(2, 3))).square().sum())
@@ -217,7 +193,7 @@ def test_an_equal_stage_of_another_run_is_not_trained_again(tmp_path: Path) -> N
 
 def _stage_from(folder: Path, value: float) -> list[int]:
     folder.mkdir()
-    run = bare(folder, identity="code-1")
+    run = made_up.bare(folder, identity="code-1")
     nn.init.constant_(run.model.encoder.weight, value)
     optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.1)
     trained = []
@@ -248,7 +224,7 @@ def test_options_of_a_plugins_optimiser_arrive_as_numbers(tmp_path: Path) -> Non
     hooks = HookCaller(print)
     hooks.register(Plugin(), "plugin")
     settings = OptimizerSettings.model_validate({"name": "theirs", "eps": "0.1", "amsgrad": "true", "kind": "wide"})
-    bare(tmp_path, hooks=hooks, optimizer=settings).optimizer("main", [nn.Parameter(torch.ones(1))], "adam")
+    made_up.bare(tmp_path, hooks=hooks, optimizer=settings).optimizer("main", [nn.Parameter(torch.ones(1))], "adam")
     assert given == {"eps": 0.1, "amsgrad": True, "kind": "wide"}
 
 
@@ -276,99 +252,16 @@ def test_moments_of_another_algorithm_are_refused(run: Run) -> None:
 
 
 def test_scores_of_a_stage_stand_once_however_often_it_is_evaluated(tmp_path: Path) -> None:
-    run = bare(tmp_path, evaluate=lambda data: [{"case": case.id, "dice": 1.0} for case in data.cases])
+    run = made_up.bare(tmp_path, evaluate=lambda data: [{"case": case.id, "dice": 1.0} for case in data.cases])
     for stage in ("one", "two", "two"):
         run.evaluate(made_up.dataset(2), stage, "main")
     rows = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()]
     assert [(r["stage"], r["case"]) for r in rows] == [("one", "c0"), ("one", "c1"), ("two", "c0"), ("two", "c1")]
 
 
-class Normed(made_up.MadeUp):
-    """A network that behaves otherwise in training."""
-
-    def build(self, data: object) -> Model:
-        torch.manual_seed(0)
-        return Model(encoder=nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2)), other=nn.Dropout(0.5))
-
-
-@pytest.fixture
-def normed(tmp_path: Path) -> Run:
-    method = Normed(made_up.MadeUpConfig())
-    return Run(tmp_path, method, method.build(None))
-
-
-def _encode(run: Run) -> Callable[[Batch], Tensor]:
-    return lambda batch: run.model.encoder(batch.image.mean(dim=(2, 3)))
-
-
-def test_outputs_are_of_every_case_in_order_in_eval_mode_and_without_gradients(normed: Run) -> None:
-    data = made_up.dataset(5)
-    normed.model.other.eval()
-    before = [b.clone() for b in normed.model.buffers()]
-    found = normed.outputs(_encode(normed), data, 2)
-    normed.model.encoder.eval()
-    each = [normed.model.encoder(data.load(case).image.mean(dim=(1, 2))[None])[0] for case in data.cases]
-    torch.testing.assert_close(found.values, torch.stack(each))
-    assert not found.values.requires_grad
-    assert found.items.case_ids == [case.id for case in data.cases]
-    assert found.label("age").tolist() == [0, 1, 2, 3, 4]
-    assert all(torch.equal(a, b) for a, b in zip(normed.model.buffers(), before, strict=True))
-
-
-def test_outputs_leave_modes_and_random_numbers_of_training_alone(normed: Run) -> None:
-    normed.model.other.eval()
-    before = torch.get_rng_state()
-    noisy = [normed.outputs(lambda batch: torch.rand(len(batch)), made_up.dataset(3), 2).values for _ in range(2)]
-    assert torch.equal(*noisy)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert normed.model.encoder.training
-    assert not normed.model.other.training
-
-
-def test_outputs_of_several_tensors_keep_their_form_and_of_pieces_their_place(run: Run) -> None:
-    def both(batch: Batch) -> dict[str, object]:
-        return {"mean": batch.image.mean(dim=(1, 2, 3)), "pair": (batch.image[:, 0, 0], batch.image[:, 1])}
-
-    found = run.outputs(both, made_up.dataset(3), 2, view=RandomSlices(crop=4), also={"number": "age"})
-    assert found.items["number"].tolist() == [0, 1, 2]
-    assert found.values["mean"].shape == (3,)
-    assert found.values["pair"][1].shape == (3, 4, 4)
-    assert found.items.position is not None
-    assert len(found.items.position) == 3
-
-
-class Twice(Wholes):
-    """Wholes that carry a second image and a number."""
-
-    def cut(self, sample: Sample, piece: int, rng: np.random.Generator) -> Piece:
-        return replace(super().cut(sample, piece, rng), more={"second": sample.image, "shift": torch.tensor(2.0)})
-
-
-def test_outputs_keep_what_is_known_of_items_but_no_image(run: Run) -> None:
-    found = run.outputs(lambda batch: batch["second"].mean(dim=(1, 2, 3)), made_up.dataset(3), 2, view=Twice())
-    assert found.items["shift"].tolist() == [2.0, 2.0, 2.0]
-    assert found.items.image.numel() == 0
-    with pytest.raises(DataError, match="no 'second'"):
-        found.items["second"]
-
-
-def test_a_hidden_label_of_outputs_cannot_be_read(run: Run) -> None:
-    found = run.outputs(lambda batch: batch.image[:, 0], made_up.dataset(3).without_labels(), 2)
-    assert not found.items.labelled.any()
-    with pytest.raises(HiddenLabelError, match="3 case"):
-        found.label("age")
-
-
-def test_outputs_without_a_row_for_each_item_are_refused(run: Run) -> None:
-    with pytest.raises(PluginError, match=r"shape \(\) was given for a batch of 2"):
-        run.outputs(lambda batch: batch.image.mean(), made_up.dataset(3), 2)
-    with pytest.raises(DataError, match="no case"):
-        run.outputs(lambda batch: batch.image, made_up.dataset(0), 2)
-
-
 def test_a_network_that_only_training_needs_is_resumed_and_not_part_of_what_is_applied(tmp_path: Path) -> None:
     for _ in range(2):  # the second time it is restored
-        run = bare(tmp_path)
+        run = made_up.bare(tmp_path)
         run.add(critic=nn.Linear(4, 1))
         optimizer = run.optimizer("critic", run.model.critic.parameters(), "sgd", lr=0.1)
         for _ in run.epochs("one", 2):
@@ -389,7 +282,7 @@ def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Pa
     orders = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        run = bare(tmp_path / name)
+        run = made_up.bare(tmp_path / name)
         loader = run.loader(made_up.dataset(), batch_size=8)
         orders += [[batch.case_ids for batch in loader] for _ in run.epochs("one", 2)]
     assert orders[0] != orders[1]
@@ -397,7 +290,7 @@ def test_a_loader_draws_anew_each_epoch_and_the_same_in_each_replay(tmp_path: Pa
 
 
 def test_mixed_precision_sees_the_weights_of_the_last_step(tmp_path: Path) -> None:
-    run = bare(tmp_path, settings=RunSettings.model_validate({"precision": "bf16-mixed"}))
+    run = made_up.bare(tmp_path, settings=RunSettings.model_validate({"precision": "bf16-mixed"}))
     optimizer = run.optimizer("main", run.model.parameters(), "sgd", lr=0.5)
     x = torch.linspace(-1, 1, 6).reshape(2, 3)
     with run.autocast():
