@@ -14,8 +14,8 @@ import torch
 from mdx.config import RunSettings
 from mdx.plugins.hooks import hookimpl
 from mdx.runs.checkpoint import load_tree, save_tree
-from mdx.runs.device import make_fabric
-from mdx.runs.run import Run
+from mdx.training.device import make_fabric
+from mdx.training.run import Run
 
 
 def two_processes(work: Callable[[int, int, str], None], folder: Path) -> list[dict[str, Any]]:

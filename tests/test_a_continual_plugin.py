@@ -16,7 +16,7 @@ from test_l2i_runs import write_table
 
 from mdx.errors import StoppedError
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.run import Run
+from mdx.training.run import Run
 
 Call = Callable[..., tuple[int, str]]
 SITES = {site: {"ill": 12, "well": 12} for site in "ABC"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_cohort import TINY, make_cohort
 
-from mdx.data.images import read_mask
+from mdx.data.files.images import read_mask
 
 
 @pytest.mark.slow

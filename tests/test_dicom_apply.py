@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from dicom_files import write_series
 
-from mdx.data.images import read_image, read_mask
+from mdx.data.files.images import read_image, read_mask
 
 
 def test_a_series_is_predicted_and_no_tag_reaches_what_is_written(

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mdx.data.images import read_image, read_mask, write_image, write_mask
+from mdx.data.files.images import read_image, read_mask, write_image, write_mask
 
 
 def rotation(degrees: tuple[float, float, float]) -> np.ndarray:

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from small_cohort import make_cohort, write_scan
 
-from mdx.applying import case_name, require_known_site
-from mdx.data.loading import prediction_paths
+from mdx.data.batches.loading import prediction_paths
 from mdx.errors import RefusedError
 from mdx.runs.loading import load_run
+from mdx.workflow.applying import case_name, require_known_site
 
 Cli = Callable[..., tuple[int, str]]
 

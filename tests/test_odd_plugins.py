@@ -103,8 +103,8 @@ def test_a_dataset_that_two_plugins_bring_is_refused_by_name_and_others_open(sit
 
 
 def test_a_plugin_cannot_replace_a_layout_of_mdx(site: Path) -> None:
-    from mdx.data.bids import Bids
-    from mdx.data.layouts import layouts
+    from mdx.data.layouts.bids import Bids
+    from mdx.data.layouts.layout import layouts
 
     install(site, "thief", HEAD.format(name="thief") + '[provides.layouts]\nbids = "mdx_thief.code:Mine"\n')
     assert isinstance(layouts()["bids"](), Bids)

@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from small_cohort import TINY
 
-from mdx.runs.onnx_network import read_onnx
+from mdx_segment.onnx_network import read_onnx
 
 Cli = Callable[..., tuple[int, str]]
 CONTRACT = {

@@ -20,13 +20,13 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from mdx.data.batches.sampling import RandomSlices, make_loader
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
 from mdx.data.confounding import confounding_table
-from mdx.data.facts import cores
-from mdx.data.images import read_image
+from mdx.data.files.facts import cores
+from mdx.data.files.images import read_image
 from mdx.data.open import open_table
-from mdx.data.sampling import RandomSlices, make_loader
 from mdx.data.table import read_table
 
 TARGET_RATIO = 5.0

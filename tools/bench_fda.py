@@ -24,7 +24,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.runs.loading import no_cases
-from mdx.runs.run import Run
+from mdx.training.run import Run
 from mdx_fda.adapter import FDA
 from mdx_fda.bank import Bank, crop_edge, crops_at_mass
 from mdx_fda.config import FDAConfig

@@ -18,7 +18,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from mdx.data.facts import cores
+from mdx.data.files.facts import cores
 from mdx.errors import MdxError
 from mdx.preparing import case
 from mdx.preparing.cohort import FOLDERS, prepare_and_record

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from mdx.evaluation.comparison import case_scores, compare_group
+from mdx.evaluation.paired import case_scores, compare_group
 from mdx.evaluation.statistics import groups, resampled_weights, summarise
 
 TURNS = 7

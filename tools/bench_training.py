@@ -26,9 +26,9 @@ from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import find_plugin
-from mdx.runs.device import make_fabric
-from mdx.runs.run import Run
-from mdx.workflow import hide
+from mdx.training.device import make_fabric
+from mdx.training.run import Run
+from mdx.workflow.execution import hide
 
 SITES = ("A", "B", "C")
 

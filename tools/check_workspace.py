@@ -36,6 +36,7 @@ def lists(core: dict[str, str], packages: dict[str, str], plugins: dict[str, str
         ("Packages import no plugin", "source_modules"): shared,
         ("Packages import no plugin", "forbidden_modules"): methods,
         ("No plugin imports another", "modules"): methods,
+        ("Plugins use the public modules of core", "source_modules"): methods,
         ("[tool.ruff.lint.isort]", "known-first-party"): list(everything.values()),
     }
 

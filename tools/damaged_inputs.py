@@ -83,11 +83,11 @@ def load_all() -> None:
     import monai.transforms
     import torch
 
-    import mdx.applying
     import mdx.report.run
+    import mdx.workflow.applying
 
     torch.set_num_threads(1)
-    assert monai.transforms and mdx.applying and mdx.report.run
+    assert monai.transforms and mdx.workflow.applying and mdx.report.run
 
 
 def outcome(trial: Trial, output: Path) -> tuple[list[str], int]:

@@ -247,7 +247,7 @@ def dry_run(bench: Bench) -> None:
 def stopped(bench: Bench) -> None:
     shutil.copytree(bench.shared.table.parent, "cohort")
     words = f"run fda --data csv:cohort/cohort.csv {' '.join(settings())} --out runs"
-    with mock.patch("mdx.workflow.load_run", lambda *_: os.kill(os.getpid(), signal.SIGTERM)):
+    with mock.patch("mdx.workflow.execution.load_run", lambda *_: os.kill(os.getpid(), signal.SIGTERM)):
         call = bench.mdx(words)
     bench.refused(call, 75, "stopped", "mdx resume runs/")
     bench.must("it is no error, and RUN is named", "error" not in call.text and "resume RUN" not in call.text)

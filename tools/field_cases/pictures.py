@@ -57,7 +57,7 @@ def values_that_are_no_classes(bench: Bench) -> None:
     "core/tests/data/test_meaning_of_pixels.py::test_an_image_is_read_as_a_viewer_shows_it",
 )  # fmt: skip
 def turned_photographs(bench: Bench) -> None:
-    from mdx.data.images import read_image
+    from mdx.data.files.images import read_image
 
     def photograph(path: Path, site: str, pixels: np.ndarray, tag: int = 3) -> Path:
         path = path.with_name(f"{path.name}.jpg")
@@ -81,7 +81,7 @@ def turned_photographs(bench: Bench) -> None:
     "core/tests/data/test_meaning_of_pixels.py::test_inks_become_the_colours_that_they_print",
 )  # fmt: skip
 def inks(bench: Bench) -> None:
-    from mdx.data.images import read_image
+    from mdx.data.files.images import read_image
 
     def print_shop(path: Path, site: str, pixels: np.ndarray) -> Path:
         path = path.with_name(f"{path.name}.tif")
@@ -102,7 +102,7 @@ def inks(bench: Bench) -> None:
     "core/tests/data/test_meaning_of_pixels.py::test_white_stored_as_zero_is_inverted_however_it_is_packed",
 )  # fmt: skip
 def planes_and_polarity(bench: Bench) -> None:
-    from mdx.data.images import read_image
+    from mdx.data.files.images import read_image
 
     colour = made.disc(0)[0]
     deep = colour.astype(np.uint16) * 201
@@ -143,7 +143,7 @@ def huge_pictures(bench: Bench) -> None:
     "core/tests/data/test_meaning_of_pixels.py::test_a_palette_is_colour_in_an_image_and_labels_in_a_mask",
 )  # fmt: skip
 def palettes(bench: Bench) -> None:
-    from mdx.data.images import read_mask
+    from mdx.data.files.images import read_mask
 
     def indexed(path: Path, mask: np.ndarray) -> Path:
         path = path.with_name(f"{path.name}.png")

@@ -21,7 +21,7 @@ FRAMES = np.random.default_rng(0).integers(0, 1000, (6, 8, 7)).astype(np.int16)
 def enhanced_frames(bench: Bench) -> None:
     from dicom_files import write_enhanced
 
-    from mdx.data.images import read_image
+    from mdx.data.files.images import read_image
 
     order, slopes = [4, 1, 5, 0, 3, 2], [1.0, 2.0, 3.0, 0.5, 6.0, 4.0]
     scans = bench.place / "scans"

@@ -1,5 +1,8 @@
 """mdx: published methods for domain adaptation of medical images, run the same way on your own data.
 
+What a plugin may import is here and in ``mdx.errors``, ``mdx.views``, ``mdx.layouts`` and ``mdx.metrics``; everything
+else is the inside of mdx and may change.
+
 The public names are loaded when they are first used, so that ``import mdx`` stays cheap.
 """
 
@@ -9,21 +12,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mdx.config import Settings
+    from mdx.data.files.images import read_image
     from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
     from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
     from mdx.interfaces.evaluator import Evaluator
     from mdx.interfaces.model import Model
+    from mdx.interfaces.own_network import OwnNetwork
     from mdx.interfaces.weights import Weights
+    from mdx.plugins.hooks import hookimpl
     from mdx.report.comparison import compare
     from mdx.runs.loading import load_run
-    from mdx.runs.run import Run
     from mdx.sweeps.reproduction import reproduce
     from mdx.sweeps.sweep import sweep
-    from mdx.workflow import run
+    from mdx.training.loader import Loader
+    from mdx.training.outputs import Outputs
+    from mdx.training.run import Run
+    from mdx.training.stages import Epoch
+    from mdx.workflow.execution import run
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Settings": "mdx.config",
+    "read_image": "mdx.data.files.images",
     "Adapter": "mdx.interfaces.adapter",
     "MethodConfig": "mdx.interfaces.adapter",
     "Prediction": "mdx.interfaces.adapter",
@@ -35,18 +47,24 @@ _HOME = {
     "Task": "mdx.interfaces.dataset",
     "Evaluator": "mdx.interfaces.evaluator",
     "Model": "mdx.interfaces.model",
+    "OwnNetwork": "mdx.interfaces.own_network",
     "Weights": "mdx.interfaces.weights",
-    "Run": "mdx.runs.run",
+    "hookimpl": "mdx.plugins.hooks",
     "compare": "mdx.report.comparison",
     "load_run": "mdx.runs.loading",
     "reproduce": "mdx.sweeps.reproduction",
-    "run": "mdx.workflow",
     "sweep": "mdx.sweeps.sweep",
+    "Loader": "mdx.training.loader",
+    "Outputs": "mdx.training.outputs",
+    "Run": "mdx.training.run",
+    "Epoch": "mdx.training.stages",
+    "run": "mdx.workflow.execution",
 }
 
 __all__ = [
-    "Adapter", "Batch", "Case", "Dataset", "Evaluator", "MethodConfig", "Model", "Prediction", "Reference", "Run",
-    "Sample", "Task", "Weights", "compare", "load_run", "reproduce", "run", "sweep",
+    "Adapter", "Batch", "Case", "Dataset", "Epoch", "Evaluator", "Loader", "MethodConfig", "Model", "Outputs",
+    "OwnNetwork", "Prediction", "Reference", "Run", "Sample", "Settings", "Task", "Weights", "compare",
+    "hookimpl", "load_run", "read_image", "reproduce", "run", "sweep",
 ]  # fmt: skip
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from mdx import planning
 from mdx.errors import UsageError
-from mdx.planning import make_plan
 from mdx.plugins.discovery import find_plugin
+from mdx.workflow import planning
+from mdx.workflow.planning import make_plan
 
 
 def test_a_misspelt_name_of_a_cohort_is_answered_with_the_right_one() -> None:

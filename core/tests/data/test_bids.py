@@ -11,8 +11,8 @@ from bids_study import arrange
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.init import init_table
-from mdx.data.layouts import InitResult
+from mdx.data.layouts.init import init_table
+from mdx.data.layouts.layout import InitResult
 from mdx.data.open import open_dataset, open_table
 from mdx.errors import DataError, UsageError
 

@@ -10,13 +10,13 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import write_enhanced, write_file, write_series
 
+from mdx.data.batches.loading import write_prediction
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.dicom import find_series
-from mdx.data.facts import file_key
-from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
-from mdx.data.init import find_cases, init_table
-from mdx.data.loading import write_prediction
+from mdx.data.files.dicom import find_series
+from mdx.data.files.facts import file_key
+from mdx.data.files.images import header_of, read_image, read_mask, write_image, write_mask
+from mdx.data.layouts.init import find_cases, init_table
 from mdx.data.open import open_dataset, open_table
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction

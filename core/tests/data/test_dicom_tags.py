@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dicom_files import write_enhanced, write_series
 
-from mdx.data.images import read_image
+from mdx.data.files.images import read_image
 from mdx.errors import DataError
 
 

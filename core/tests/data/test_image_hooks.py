@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdx.data.batches.loading import write_prediction
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.images import read_image, write_image, write_mask
-from mdx.data.init import init_table
-from mdx.data.loading import write_prediction
+from mdx.data.files.images import read_image, write_image, write_mask
+from mdx.data.layouts.init import init_table
 from mdx.data.open import open_dataset
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdx.data.geometry import compare_grids
-from mdx.data.images import header_of, read_image, read_mask, suffix_of, write_image, write_mask
+from mdx.data.files.geometry import compare_grids
+from mdx.data.files.images import header_of, read_image, read_mask, suffix_of, write_image, write_mask
 from mdx.errors import DataError, ResourceError
 from mdx.interfaces.geometry import Geometry
 
@@ -138,7 +138,7 @@ def test_labels_on_another_grid_are_not_written(scan: Path, tmp_path: Path) -> N
 def test_a_full_disk_is_a_resource_error_and_leaves_nothing(scan: Path, tmp_path: Path) -> None:
     code = (
         "import resource, sys, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from mdx.data.images import read_image, write_image\n"
+        "from mdx.data.files.images import read_image, write_image\n"
         "from mdx.errors import ResourceError\n"
         "values, geometry = read_image(sys.argv[1])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"

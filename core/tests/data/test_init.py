@@ -8,7 +8,7 @@ from PIL import Image
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
 from mdx.data.confounding import confounding_table
-from mdx.data.init import init_table
+from mdx.data.layouts.init import init_table
 from mdx.data.open import open_dataset
 from mdx.data.table import read_table
 from mdx.errors import DataError, UsageError

@@ -13,8 +13,8 @@ import pytest
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.init import find_cases
-from mdx.data.layouts import read_layout
+from mdx.data.layouts.init import find_cases
+from mdx.data.layouts.layout import read_layout
 from mdx.data.open import open_dataset, open_table
 from mdx.errors import DataError, UsageError
 

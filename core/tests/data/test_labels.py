@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from mdx.data.box_files import boxes_of, boxes_text, read_boxes
+from mdx.data.batches.loading import boxes_csv
+from mdx.data.batches.sampling import Batches, RandomPatches, make_loader
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
+from mdx.data.files.box_files import boxes_of, boxes_text, read_boxes
 from mdx.data.labels import LABELS
 from mdx.data.labels.several import classes_of, text_of
-from mdx.data.loading import boxes_csv
 from mdx.data.open import open_table
-from mdx.data.sampling import Loader, RandomPatches, make_loader
 from mdx.errors import DataError
 from mdx.interfaces.dataset import TaskKind
 from mdx.plugins.manifest import TASKS
@@ -109,7 +109,7 @@ def test_a_box_that_a_crop_cuts_away_is_left_out(tmp_path: Path) -> None:
 
 def test_batches_hold_a_list_of_boxes(tmp_path: Path) -> None:
     data = open_table(table(tmp_path, {"boxes": ["[[10,5,20,10]]", "[]", "[[1,1,2,2],[3,3,5,5]]"]}), PLAIN)
-    loader: Loader = make_loader(data, 3, seed=0, shuffle=False)
+    loader: Batches = make_loader(data, 3, seed=0, shuffle=False)
     (batch,) = loader
     assert [len(boxes) for boxes in batch.label("boxes")] == [1, 0, 2]
     assert [len(part.label("boxes")) for part in batch.parts(2)] == [2, 1]

@@ -10,8 +10,8 @@ import pytest
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.init import init_table
-from mdx.data.layouts import layouts, read_layout, recognise, split_address
+from mdx.data.layouts.init import init_table
+from mdx.data.layouts.layout import layouts, read_layout, recognise, split_address
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, UsageError
 
@@ -133,7 +133,7 @@ def test_a_folder_that_two_layouts_claim_is_a_question(msd: Path) -> None:
 
 
 LAYOUT = """
-from mdx.data.layouts import InitResult
+from mdx.data.layouts.layout import InitResult
 from mdx.interfaces.dataset import Case
 class Pairs:
     summary = "pairs"

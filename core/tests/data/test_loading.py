@@ -14,12 +14,12 @@ from PIL import Image
 from pydantic import ValidationError
 
 from mdx.cache import cache_dir
+from mdx.data.batches.intensity import scale_intensity
+from mdx.data.batches.loading import TableLoader, label_map, load_file, prepare_image, write_prediction
+from mdx.data.batches.store import load_geometry, save_geometry
 from mdx.data.config import DataConfig
-from mdx.data.images import read_image
-from mdx.data.intensity import scale_intensity
-from mdx.data.loading import TableLoader, label_map, load_file, prepare_image, write_prediction
+from mdx.data.files.images import read_image
 from mdx.data.open import open_table
-from mdx.data.store import load_geometry, save_geometry
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Task

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 import tifffile
 from PIL import Image, ImageOps
 
-from mdx.data.facts import read_facts
-from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
+from mdx.data.files.facts import read_facts
+from mdx.data.files.images import header_of, read_image, read_mask, write_image, write_mask
 from mdx.errors import DataError
 
 RNG = np.random.default_rng(0)

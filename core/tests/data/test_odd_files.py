@@ -15,8 +15,8 @@ from PIL import Image
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.facts import read_facts
-from mdx.data.images import header_of, read_image
+from mdx.data.files.facts import read_facts
+from mdx.data.files.images import header_of, read_image
 from mdx.data.open import open_table
 from mdx.errors import ConfigError, DataError
 

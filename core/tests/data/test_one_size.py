@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdx.data.batches.loading import load_file, write_prediction
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.geometry import bring_to_size, undo_resampling
-from mdx.data.images import read_image
-from mdx.data.loading import load_file, write_prediction
+from mdx.data.files.geometry import bring_to_size, undo_resampling
+from mdx.data.files.images import read_image
 from mdx.data.open import open_table
 from mdx.errors import ConfigError, DataError
 from mdx.interfaces.adapter import Prediction

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mdx.data.batches.sampling import RandomSlices, make_loader
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.init import init_table
+from mdx.data.layouts.init import init_table
 from mdx.data.open import open_dataset, open_table
-from mdx.data.sampling import RandomSlices, make_loader
 from mdx.errors import DataError
-from mdx.records import absolute_uri
+from mdx.workflow.records import absolute_uri
 
 CONFIG = DataConfig()
 

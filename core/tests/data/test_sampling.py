@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdx.data.sampling import Piece, RandomPatches, RandomSlices, SlicePairs, Slices, make_loader
+from mdx.data.batches.sampling import Piece, RandomPatches, RandomSlices, SlicePairs, Slices, make_loader
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry

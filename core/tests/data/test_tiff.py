@@ -8,10 +8,10 @@ import pytest
 import tifffile
 from PIL import Image
 
+from mdx.data.batches.loading import write_prediction
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.images import header_of, read_image, read_mask, write_image, write_mask
-from mdx.data.loading import write_prediction
+from mdx.data.files.images import header_of, read_image, read_mask, write_image, write_mask
 from mdx.data.open import open_table
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction

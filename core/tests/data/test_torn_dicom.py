@@ -12,9 +12,9 @@ import pytest
 from dicom_files import write_enhanced, write_series
 
 from mdx.data.config import DataConfig
-from mdx.data.facts import FileFacts, read_facts
-from mdx.data.images import read_image
-from mdx.data.init import find_cases
+from mdx.data.files.facts import FileFacts, read_facts
+from mdx.data.files.images import read_image
+from mdx.data.layouts.init import find_cases
 from mdx.data.open import open_dataset
 from mdx.errors import DataError
 

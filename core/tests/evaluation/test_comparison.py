@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from mdx.evaluation.classification import SET_SCORES
-from mdx.evaluation.comparison import case_scores, compare_group, rank_biserial, set_scores, site_gap
+from mdx.evaluation.paired import case_scores, compare_group, rank_biserial, set_scores, site_gap
 from mdx.evaluation.statistics import paired_comparison, summarise
 
 SUBJECTS = [f"s{i:02d}" for i in range(20)]

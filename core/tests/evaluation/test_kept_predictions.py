@@ -16,7 +16,7 @@ from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.report.truths import MaskPage
-from mdx.scores import score
+from mdx.workflow.scores import score
 
 SHAPE = (12, 14, 9)
 TASK = Task("segmentation", ("a", "b"), ("image",), 3, ("A", "B"), label_values=((1,), (2,)))

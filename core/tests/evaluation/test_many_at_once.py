@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mdx.evaluation.comparison import case_scores, compare_group, site_gap
+from mdx.evaluation.paired import case_scores, compare_group, site_gap
 from mdx.evaluation.signed_ranks import rank_biserial, wilcoxon_p
 from mdx.evaluation.statistics import bootstrap_interval, groups, remembered_draws, resampled_weights, summarise
 

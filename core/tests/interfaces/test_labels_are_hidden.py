@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mdx.data.sampling import make_loader
+from mdx.data.batches.sampling import make_loader
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
-from mdx.workflow import hide
+from mdx.workflow.execution import hide
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from torch import nn
 
 from mdx.errors import PluginError
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 from mdx.runs.shown import read_shown
+from mdx.training.run import Run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mdx.runs.loading import load_run
-from mdx.workflow import run
+from mdx.workflow.execution import run
 
 Mdx = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parent / "plugin"

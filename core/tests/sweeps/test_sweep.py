@@ -16,7 +16,7 @@ import pytest
 from mdx.cli.app import run_cli
 from mdx.files import write_json
 from mdx.report.sweep import write_sweep_page
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 
 Mdx = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parent / "plugin"

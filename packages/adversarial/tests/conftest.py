@@ -15,7 +15,7 @@ from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx.training.run import Run
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from mdx.data.sampling import make_loader
+from mdx.data.batches.sampling import make_loader
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Dataset
-from mdx.runs.run import Run
+from mdx.training.run import Run
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.samplers import AllDomains, CellBalanced, Composed, OnePerClass
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx.runs.run import Run
+from mdx.training.run import Run
 from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.updates import (
     UnlearningOptimizers,

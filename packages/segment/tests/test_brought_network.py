@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from mdx.errors import ConfigError
-from mdx.runs.own_network import Contract, OwnNetwork
 from mdx_segment.brought import BroughtNetwork
 from mdx_segment.inference import predict_slices
 from mdx_segment.networks import ResidualUNet2d
+from mdx_segment.own_network import Contract, SliceNetwork
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 def brought(module: nn.Module, task_classes: tuple[str, ...] = ("a",), **stated: Any) -> BroughtNetwork:
     contract = {"channels": 1, "classes": ["a"], "activation": "logits", "intensity": "percentiles",
                 "spacing_mm": None, "multiple": 8, **stated}  # fmt: skip
-    return BroughtNetwork(OwnNetwork("net.pt", "", Contract.model_validate(contract), module=module), task_classes)
+    return BroughtNetwork(SliceNetwork("net.pt", "", Contract.model_validate(contract), module=module), task_classes)
 
 
 class Planes(nn.Module):

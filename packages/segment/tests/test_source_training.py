@@ -10,7 +10,7 @@ from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx.training.run import Run
 from mdx_segment.networks import ResidualUNet2d
 from mdx_segment.settings import SourceTraining
 from mdx_segment.training import mean_dice, train_slices

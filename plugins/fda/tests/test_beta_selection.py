@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from mdx.errors import ConfigError, DataError, HiddenLabelError
+from mdx.evaluation.cases import predict
 from mdx.evaluation.segmentation import SegmentationEvaluator
 from mdx.interfaces.adapter import Reference
 from mdx.interfaces.dataset import Case, Dataset, Sample
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.run import Run
-from mdx.runs.scoring import predict
 from mdx.runs.shown import read_shown
+from mdx.training.run import Run
 from mdx_fda.adapter import FDA
 from mdx_fda.config import FDAConfig
 from mdx_fda.curves import Curves, best_of

@@ -11,11 +11,11 @@ from fda_phantoms import phantom
 from torch import Tensor
 
 from mdx.errors import DataError, MdxError, PluginError, UsageError
+from mdx.evaluation.cases import predict
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Dataset, Sample
 from mdx.runs.checkpoint import load_tree, save_tree
-from mdx.runs.run import Run
-from mdx.runs.scoring import predict
+from mdx.training.run import Run
 from mdx_fda.adapter import FDA
 from mdx_fda.bank import Bank
 from mdx_fda.baselines import HistogramMatching, NoAdaptation, Oracle, foreground_quantiles, match_foreground

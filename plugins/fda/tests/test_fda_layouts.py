@@ -8,7 +8,7 @@ import pytest
 
 from mdx.data.checks import check
 from mdx.data.config import DataConfig
-from mdx.data.init import init_table
+from mdx.data.layouts.init import init_table
 from mdx.data.open import open_dataset
 from mdx.errors import DataError
 

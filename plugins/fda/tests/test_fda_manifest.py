@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 import mdx_fda
 from mdx.config import nested
-from mdx.planning import make_plan
 from mdx.plugins.manifest import Manifest, read_manifest
+from mdx.workflow.planning import make_plan
 from mdx_fda.config import FDAConfig
 from mdx_sim.options import parse
 

@@ -11,9 +11,10 @@ import torch
 
 from mdx.data.config import DataConfig
 from mdx.interfaces.dataset import Dataset
-from mdx.runs.own_network import digest_of_network, read_own_network
+from mdx.runs.provenance import digest_of_network
 from mdx_segment.brought import BroughtNetwork
 from mdx_segment.inference import predict_slices
+from mdx_segment.own_network import SliceNetwork
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -50,7 +51,7 @@ def test_a_network_saved_as_the_readme_says_is_read_and_predicts(
         warnings.simplefilter("ignore")
         exec(f"{code}\n{script[1]}", {"network": network})
     path = tmp_path / f"net.{kind}"
-    own = read_own_network(path, digest_of_network(path), two_sites, DataConfig.model_validate({}))
+    own = SliceNetwork.read(path, digest_of_network(path), two_sites, DataConfig.model_validate({}))
     brought = BroughtNetwork(own, two_sites.task.classes)
     brought.check(torch.device("cpu"))
     slices = torch.rand(2, 1, 40, 30)

@@ -11,8 +11,8 @@ import torch
 
 from mdx.interfaces.adapter import Adapter
 from mdx.interfaces.dataset import Dataset
-from mdx.runs.run import Run
-from mdx.workflow import hide
+from mdx.training.run import Run
+from mdx.workflow.execution import hide
 from mdx_l2i.config import L2IConfig
 
 sys.path.insert(0, str(Path(__file__).parent))

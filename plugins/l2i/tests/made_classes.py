@@ -11,7 +11,7 @@ import torch
 
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
-from mdx.runs.run import Run
+from mdx.training.run import Run
 
 Fit = Callable[..., Run]
 

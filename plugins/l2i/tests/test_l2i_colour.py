@@ -8,10 +8,10 @@ import numpy as np
 from made_classes import Fit, make_classes
 from torch import nn
 
+from mdx.evaluation.cases import predict
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
-from mdx.runs.scoring import predict
+from mdx.training.run import Run
 from mdx_adversarial.probe import probe_accuracy
 from mdx_l2i.adapter import L2I
 from mdx_l2i.baselines import Vanilla

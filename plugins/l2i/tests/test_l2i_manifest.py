@@ -11,10 +11,10 @@ import pytest
 
 import mdx_l2i
 from mdx.data.config import DataConfig
-from mdx.planning import make_plan
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import find_plugin
 from mdx.plugins.manifest import read_manifest
+from mdx.workflow.planning import make_plan
 
 FOLDER = Path(mdx_l2i.__file__).parent
 MANIFEST = read_manifest(FOLDER / "mdx.toml")
@@ -78,7 +78,7 @@ def test_the_published_training_set_has_71_target_cases_of_843() -> None:
 
 def test_the_crop_of_the_paper_keeps_the_brain() -> None:
     """The most of the ICBM template's brain that any order of the three numbers keeps; the paper names no axes."""
-    from mdx.data.geometry import bring_to_size, to_ras
+    from mdx.data.files.geometry import bring_to_size, to_ras
     from mdx.interfaces.geometry import Geometry
     from mdx.preparing.template import packaged_maps
 

@@ -14,12 +14,12 @@ from made_classes import CONFOUNDED, Fit, make_classes
 from torch import Tensor
 
 from mdx.errors import ConfigError, DataError, HiddenLabelError, StoppedError
+from mdx.evaluation.cases import predict, score_cases
 from mdx.evaluation.classification import ClassificationEvaluator
 from mdx.interfaces.dataset import Case, Dataset, Sample
 from mdx.interfaces.model import Model
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.run import Run
-from mdx.runs.scoring import predict, score_cases
+from mdx.training.run import Run
 from mdx_l2i.adapter import L2I
 from mdx_l2i.baselines import DANN, Contrastive, Unlearning, Vanilla
 from mdx_l2i.can import CAN, cluster

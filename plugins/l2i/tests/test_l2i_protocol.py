@@ -15,8 +15,8 @@ from torch import nn
 
 from mdx.data.config import DataConfig
 from mdx.data.open import open_dataset
+from mdx.evaluation.cases import predict, score_cases
 from mdx.evaluation.classification import ClassificationEvaluator
-from mdx.runs.scoring import predict, score_cases
 from mdx_l2i.baselines import Vanilla
 from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig

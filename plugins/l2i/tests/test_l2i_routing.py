@@ -12,11 +12,11 @@ import torch
 from made_classes import CONFOUNDED, SMALL, Fit, make_classes
 from torch import Tensor, nn
 
-from mdx.data.sampling import make_loader
+from mdx.data.batches.sampling import make_loader
 from mdx.interfaces.dataset import Batch
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
-from mdx.workflow import hide
+from mdx.training.run import Run
+from mdx.workflow.execution import hide
 from mdx_adversarial.samplers import OnePerClass
 from mdx_l2i.adapter import L2I
 from mdx_l2i.config import L2IConfig

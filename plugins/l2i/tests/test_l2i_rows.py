@@ -16,7 +16,7 @@ import mdx_l2i.adapter
 import mdx_l2i.baselines
 from mdx.interfaces.dataset import Batch
 from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx.training.run import Run
 from mdx_adversarial.layers import reversal_scale
 from mdx_l2i.adapter import L2I
 from mdx_l2i.baselines import DANN, Contrastive, Unlearning, Vanilla

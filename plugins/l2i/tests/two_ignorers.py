@@ -8,8 +8,8 @@ import torch
 from made_classes import SMALL, make_classes
 from process_pairs import Watch, fabric_of, leave
 
-from mdx.runs.run import Run
-from mdx.workflow import hide
+from mdx.training.run import Run
+from mdx.workflow.execution import hide
 from mdx_l2i.adapter import L2I
 from mdx_l2i.config import L2IConfig
 

@@ -15,11 +15,11 @@ from made_ages import Fit, make_ages
 from torch import Tensor, nn
 
 from mdx.errors import DataError, StoppedError
+from mdx.evaluation.cases import predict
 from mdx.interfaces.dataset import Case, Dataset, Sample
 from mdx.interfaces.model import Model
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.run import Run
-from mdx.runs.scoring import predict
+from mdx.training.run import Run
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.baselines import DANN, Normal, NormalConditioned, reversal_scale
 from mdx_unlearning.cohort import TrainingCohort

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 import mdx_unlearning
 from mdx.config import nested
-from mdx.planning import make_plan
 from mdx.plugins.manifest import Manifest, read_manifest
+from mdx.workflow.planning import make_plan
 from mdx_unlearning.config import UnlearningConfig
 
 FOLDER = Path(mdx_unlearning.__file__).parent

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from mdx.interfaces.dataset import Batch, Dataset
 from mdx.interfaces.model import Model
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.run import Run
-from mdx.runs.stages import Epoch
+from mdx.training.run import Run
+from mdx.training.stages import Epoch
 from mdx_adversarial.layers import reversal_scale
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.baselines import DANN, Normal, NormalConditioned

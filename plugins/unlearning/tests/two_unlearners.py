@@ -7,8 +7,8 @@ from pathlib import Path
 from made_ages import SMALL, make_ages
 from process_pairs import Watch, fabric_of, leave
 
-from mdx.runs.run import Run
-from mdx.workflow import hide
+from mdx.training.run import Run
+from mdx.workflow.execution import hide
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.config import UnlearningConfig
 

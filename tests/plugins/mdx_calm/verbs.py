@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from mdx.data.images import read_image
+from mdx import read_image
 
 
 def brightness(

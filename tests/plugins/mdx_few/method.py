@@ -7,12 +7,8 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from mdx.data.sampling import RandomSlices
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.interfaces.weights import Weights
-from mdx.runs.run import Run
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Weights
+from mdx.views import RandomSlices
 
 
 class FewConfig(MethodConfig):

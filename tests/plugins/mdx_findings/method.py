@@ -5,10 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
 
 
 class FindingsConfig(MethodConfig):

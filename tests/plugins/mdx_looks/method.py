@@ -8,11 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
 from mdx.errors import DataError
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 
 POINTS = torch.linspace(0, 1, 33)
 

@@ -9,10 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Batch, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
 
 
 class LwFConfig(MethodConfig):

@@ -46,7 +46,7 @@ def init_command(
     force: bool = typer.Option(False, "--force", help="Write over a table that is there."),
 ) -> None:
     """Write a table from a folder of images and masks, and list what was left out."""
-    from mdx.data.init import init_table
+    from mdx.data.layouts.init import init_table
 
     result = init_table(
         folder, out, layout=layout, site_from=site_from, subject_from=subject_from, class_from=class_from, join=join,

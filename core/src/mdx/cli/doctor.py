@@ -91,7 +91,7 @@ def _clashes_if_known() -> list[str]:
 
 def _clashes() -> list[str]:
     """A sentence for each name that plugins provide more than once, or that mdx itself has."""
-    from mdx.data.layouts import BUILT_IN
+    from mdx.data.layouts.layout import BUILT_IN
     from mdx.plugins.discovery import claims_of, several_bring
     from mdx.plugins.manifest import PROVIDES
 

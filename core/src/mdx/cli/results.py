@@ -26,7 +26,7 @@ def apply_command(
 ) -> None:
     """Apply a run to new files; predictions lie exactly on the files that were read."""
     trust(trust_code)
-    from mdx.applying import apply_files
+    from mdx.workflow.applying import apply_files
 
     asked = {"variant": variant, "site": site, "reference": reference, "device": device, "force": force}
     written = apply_files(run, files, out, **asked)
@@ -49,7 +49,7 @@ def evaluate_command(
 ) -> None:
     """Score a finished run on labelled cases: all of a table, or its test split where it has one."""
     trust(trust_code)
-    from mdx.applying import evaluate_run
+    from mdx.workflow.applying import evaluate_run
 
     folder, summary = evaluate_run(run, data, out, variant=variant, device=device, force=force)
     if as_json:
@@ -70,6 +70,6 @@ def _number(value: float | None) -> str:
 def report_command(run: Path = typer.Argument(help="Directory of a run.")) -> None:
     """Write a run's report.html again from its files."""
     from mdx.report.run import write_report
-    from mdx.runs.directory import find_run
+    from mdx.runs.folders import find_run
 
     typer.echo(str(write_report(find_run(run))))

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from mdx.planning import Plan
-    from mdx.workflow import Result
+    from mdx.workflow.execution import Result
+    from mdx.workflow.planning import Plan
 
 
 def run_command(
@@ -38,7 +38,7 @@ def run_command(
     as_json: bool = typer.Option(False, "--json", help="Print the result as JSON."),
 ) -> None:
     """Train a method and its baselines on a table of scans, score them on the test cases and write a report."""
-    from mdx.planning import make_plan
+    from mdx.workflow.planning import make_plan
 
     trust(trust_code)
 
@@ -54,7 +54,7 @@ def run_command(
         return
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
-    from mdx.workflow import execute
+    from mdx.workflow.execution import execute
 
     _print_result(execute(plan, out, again=again, command=sys.argv), as_json)
 
@@ -66,7 +66,7 @@ def resume_command(
 ) -> None:
     """Go on with a run that was stopped or killed."""
     trust(trust_code)
-    from mdx.workflow import resume
+    from mdx.workflow.execution import resume
 
     _print_result(resume(run), as_json)
 
@@ -79,9 +79,9 @@ def trust(code: bool) -> None:
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     from mdx.data.budgets import said
-    from mdx.identity import identity
-    from mdx.runs.device import check_device
-    from mdx.workflow import open_data, own_network, require
+    from mdx.training.device import check_device
+    from mdx.workflow.execution import open_data, own_network, require
+    from mdx.workflow.identity import identity
 
     check_device(plan.settings.run)
     data = open_data(plan)
@@ -112,8 +112,8 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
 
 
 def _print_result(result: Result, as_json: bool) -> None:
-    from mdx.runs.directory import read_json
-    from mdx.runs.processes import rank_of_launch
+    from mdx.runs.folders import read_json
+    from mdx.training.processes import rank_of_launch
 
     if rank_of_launch() > 0:
         return  # the first process prints for all

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from mdx.runs.directory import is_done, read_json, read_splits
+from mdx.runs.folders import is_done, read_json, read_splits
 
 WIDEST_STATE = 60
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from mdx.data.formats import reading, require_file
+from mdx.data.files.formats import reading, require_file
 from mdx.errors import DataError
 from mdx.spreadsheets import undefused
 

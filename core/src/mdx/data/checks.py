@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mdx.data.batches.cropping import crop_warnings
 from mdx.data.budgets import said
 from mdx.data.config import DataConfig
-from mdx.data.cropping import crop_warnings
-from mdx.data.facts import FileFacts, read_facts
-from mdx.data.geometry import mismatch
-from mdx.data.keyed import names_alike
+from mdx.data.files.facts import FileFacts, read_facts
+from mdx.data.files.geometry import mismatch
 from mdx.data.labels import label_of
+from mdx.data.layouts.keyed import names_alike
 from mdx.data.problems import Problem
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset

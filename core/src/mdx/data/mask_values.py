@@ -13,8 +13,8 @@ from itertools import combinations
 from pathlib import Path
 
 from mdx.data.config import DataConfig
-from mdx.data.facts import FileFacts
-from mdx.data.formats import suffix_of
+from mdx.data.files.facts import FileFacts
+from mdx.data.files.formats import suffix_of
 from mdx.data.problems import Problem
 from mdx.interfaces.dataset import Case
 

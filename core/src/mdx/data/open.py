@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mdx.data.batches.loading import TableLoader
 from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
-from mdx.data.images import header_of
+from mdx.data.files.images import header_of
 from mdx.data.labels import UNLABELLED, find_label, label_of
-from mdx.data.loading import TableLoader
 from mdx.data.splits import assign_roles, assign_splits
 from mdx.data.table import cases_as_rows, read_table, rows_as_cases
 from mdx.errors import DataError, nearest
@@ -39,7 +39,7 @@ def _open(uri: str, config: DataConfig, tasks: Sequence[str]) -> Dataset:
     named = colon and scheme.isidentifier() and len(scheme) > 1  # C:\data is a path
     if uri.lower().endswith(TABLES) and (not named or Path(uri).exists()):
         return open_table(uri, config, tasks)
-    from mdx.data.layouts import layouts
+    from mdx.data.layouts.layout import layouts
     from mdx.plugins.discovery import provided
     from mdx.plugins.manager import installed_hooks
 
@@ -77,8 +77,8 @@ def open_folder(layout: str, rest: str, config: DataConfig, tasks: Sequence[str]
 
 def read_folder(layout: str, rest: str, config: DataConfig) -> tuple[list[Case], Path, DataConfig]:
     """The cases of ``open_folder`` without splits and roles of mdx's own; the folder; the columns of their images."""
-    from mdx.data.init import find_cases
-    from mdx.data.layouts import split_address
+    from mdx.data.layouts.init import find_cases
+    from mdx.data.layouts.layout import split_address
 
     path, options = split_address(rest)
     folder = Path(path).expanduser().absolute()

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mdx.data.box_files import boxes_of, boxes_text, looks_like_boxes, read_boxes
 from mdx.data.cells import read_columns
 from mdx.data.config import DataConfig
-from mdx.data.formats import SUFFIXES
+from mdx.data.files.box_files import boxes_of, boxes_text, looks_like_boxes, read_boxes
+from mdx.data.files.formats import SUFFIXES
 from mdx.errors import DataError, UsageError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case

@@ -15,8 +15,7 @@ if TYPE_CHECKING:  # the settings of every plugin start from here, and are shown
     from mdx.interfaces.dataset import Dataset, Sample
     from mdx.interfaces.geometry import Geometry
     from mdx.interfaces.model import Model
-    from mdx.runs.own_network import OwnNetwork
-    from mdx.runs.run import Run
+    from mdx.training.run import Run
 
 
 class MethodConfig(Settings):
@@ -75,13 +74,13 @@ class Adapter(ABC, Generic[ConfigT]):
         adapts: whether ``apply`` trains on the image it is given (test-time adaptation). Its networks are then copies
             that are thrown away, with gradients allowed, and torch's random numbers depend on the image alone: a
             prediction does not depend on the ones before it.
-        own_network: what the user gave with ``--init-from``; there before ``build``, and only for plugins that declare
-            ``own_network`` in their manifest.
+        own_network: what the user gave with ``--init-from``, of the class that the manifest names as ``own_network``;
+            there before ``build``; None without one.
     """
 
     needs_data: bool = False
     adapts: bool = False
-    own_network: OwnNetwork | None = None
+    own_network: Any = None
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config

@@ -207,7 +207,7 @@ def _changed(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return [change(each) for each in values] if isinstance(values, list) else change(values)
 
 
-Loader = Callable[[Case, bool], Sample]
+ReadSample = Callable[[Case, bool], Sample]
 """Loads a case; the flag says whether its labels are visible."""
 
 
@@ -234,7 +234,7 @@ class Dataset:
         self,
         task: Task,
         cases: Iterable[Case],
-        loader: Loader,
+        loader: ReadSample,
         cohorts: Mapping[str, Dataset] | None = None,
         hidden: Iterable[str] = (),
     ) -> None:

@@ -11,6 +11,7 @@ from mdx.plugins.manifest import Variant
 
 if TYPE_CHECKING:
     from mdx.interfaces.adapter import Adapter, MethodConfig
+    from mdx.interfaces.own_network import OwnNetwork
     from mdx.plugins.discovery import Plugin
 
 
@@ -47,6 +48,15 @@ def config_type(plugin: Plugin, variant: Variant | None) -> type[MethodConfig]:
 
     _, target = _targets(plugin, variant)
     return _subclass(target, MethodConfig, plugin)
+
+
+def own_network_type(plugin: Plugin) -> type[OwnNetwork] | None:
+    """The class that reads networks of the user's for a method plugin; None where it takes none."""
+    from mdx.interfaces.own_network import OwnNetwork
+
+    capabilities = plugin.manifest.capabilities if plugin.manifest else None
+    target = capabilities.own_network if capabilities else None
+    return _subclass(target, OwnNetwork, plugin) if target else None
 
 
 def _targets(plugin: Plugin, variant: Variant | None) -> tuple[str, str]:

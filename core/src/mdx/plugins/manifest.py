@@ -33,7 +33,7 @@ PAPER = {
 }  # fmt: skip
 CAPABILITIES = {
     "task": "a text", "tasks": "a list of texts", "modalities": "a list of texts", "dims": "a list of numbers",
-    "trains": "true or false", "unseen_sites": "a text", "target_labels": "a text", "own_network": "true or false",
+    "trains": "true or false", "unseen_sites": "a text", "target_labels": "a text", "own_network": "a text",
 }  # fmt: skip
 VARIANT = {
     "summary": "a text", "adapter": "a text", "config": "a text", "target_labels": "a text", "set": "a table",
@@ -54,7 +54,7 @@ class Capabilities:
         tasks: the kinds of task it can be run on, the preferred one first; ``task`` in the file is one of them.
         target_labels: labels of target cases visible in ``fit``: ``never``, ``val`` or ``train`` (train and val).
         unseen_sites: whether ``apply`` accepts a site that was not in the run.
-        own_network: whether it can be run with a network of the user's (``--init-from``).
+        own_network: ``module:class`` that reads networks of the user's (``--init-from``); None: it takes none.
     """
 
     tasks: tuple[str, ...]
@@ -63,7 +63,7 @@ class Capabilities:
     trains: bool = True
     unseen_sites: str = "yes"
     target_labels: str = "never"
-    own_network: bool = False
+    own_network: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 from mdx import __version__
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
-from mdx.data.facts import cores
-from mdx.data.images import suffix_of
-from mdx.data.layouts import layouts
+from mdx.data.files.facts import cores
+from mdx.data.files.images import suffix_of
+from mdx.data.layouts.layout import layouts
 from mdx.data.open import open_dataset, read_folder
 from mdx.data.table import read_table, write_table
 from mdx.errors import DataError, ResourceError, UsageError, nearest

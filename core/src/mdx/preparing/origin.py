@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mdx.data.formats import no_such_file
+from mdx.data.files.formats import no_such_file
 from mdx.errors import DataError
 from mdx.files import file_state, folder_and_part
 from mdx.preparing.case import CaseFiles

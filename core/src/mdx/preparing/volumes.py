@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
-from mdx.data.images import read_image, read_mask
+from mdx.data.files.images import read_image, read_mask
 from mdx.errors import DataError
 from mdx.files import replacing
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from mdx.evaluation.statistics import goodness
 from mdx.report.text import Method, metric_words, metrics_shown, reading_target, site_roles
 from mdx.report.truths import page_of
-from mdx.runs.directory import read_json, read_scores
+from mdx.runs.folders import read_json, read_scores
 
 
 def alarms(directory: Path, methods: list[Method]) -> list[str]:
@@ -75,7 +75,7 @@ def _no_upper_bound(directory: Path, methods: list[Method]) -> list[str]:
 
 
 def _train_cases(directory: Path) -> Counter[str]:
-    from mdx.runs.directory import read_splits
+    from mdx.runs.folders import read_splits
 
     table = read_splits(directory)
     return Counter(table.loc[table["split"] == "train", "site"])

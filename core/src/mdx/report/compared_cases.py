@@ -9,7 +9,8 @@ import numpy as np
 
 from mdx.errors import RefusedError
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
-from mdx.evaluation.comparison import (
+from mdx.evaluation.of_sets import set_scores_of
+from mdx.evaluation.paired import (
     MethodScores,
     case_scores_over_seeds,
     compare_group,
@@ -17,7 +18,6 @@ from mdx.evaluation.comparison import (
     set_scores,
     site_gap,
 )
-from mdx.evaluation.of_sets import set_scores_of
 from mdx.evaluation.statistics import goodness, remembered_draws
 from mdx.interfaces.dataset import Task
 

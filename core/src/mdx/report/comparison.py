@@ -17,7 +17,7 @@ from mdx.report.methods import NOT_OF_A_METHOD, Scored, refuse_unfair, scored_me
 from mdx.report.pages import write_page
 from mdx.report.shown import tables_of_methods, tables_shown
 from mdx.report.text import MAIN_METRICS
-from mdx.runs.directory import read_json, read_scores
+from mdx.runs.folders import read_json, read_scores
 from mdx.runs.loading import task_from
 from mdx.spreadsheets import csv_text
 

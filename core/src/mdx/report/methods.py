@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import RefusedError, UsageError, nearest
-from mdx.runs.directory import is_done, read_json, read_settings, read_splits
+from mdx.runs.folders import is_done, read_json, read_settings, read_splits
 
 SHOWN = 4
 NOT_OF_A_METHOD = ("run", "data.cache", "data.split_seed")

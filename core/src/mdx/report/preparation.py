@@ -10,7 +10,7 @@ import numpy as np
 
 from mdx.report.figures import PREDICTED, REFERENCE, png_uri
 from mdx.report.pages import write_page
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 
 SCALED = {"low": "became 0", "high": "became 1", "white_matter_peak": "white matter's peak, now 1"}
 BRAIN_MARGIN_MM, HEAD_MARGIN_MM = 8.0, 35.0

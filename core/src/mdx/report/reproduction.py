@@ -10,7 +10,7 @@ from mdx.report.drawing import FAINT, GRID, INK, OWN, as_svg, panels_of, plain_a
 from mdx.report.pages import without_folders, write_page
 from mdx.report.sweep import aligned
 from mdx.report.text import key_words, metric_words
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 
 SIMULATED = (
     "The data are simulated: levels cannot be compared with the paper's, only orders, and no number here is evidence "

@@ -30,7 +30,7 @@ from mdx.report.text import (
 )
 from mdx.report.truths import page_of
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
-from mdx.runs.directory import AGAIN, read_json, read_scores, read_settings, read_splits
+from mdx.runs.folders import AGAIN, read_json, read_scores, read_settings, read_splits
 from mdx.runs.journal import Journal, rows_of
 
 PROBE = ("_probe_accuracy", "_probe_chance")

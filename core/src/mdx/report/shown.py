@@ -10,7 +10,7 @@ from typing import Any
 from mdx.errors import DataError
 from mdx.report import figures
 from mdx.report.text import Method
-from mdx.runs.directory import AGAIN
+from mdx.runs.folders import AGAIN
 from mdx.runs.journal import rows_of
 from mdx.runs.shown import FILE, read_shown
 

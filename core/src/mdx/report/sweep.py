@@ -10,7 +10,7 @@ from mdx.evaluation.statistics import goodness
 from mdx.report.pages import without_folders, write_page
 from mdx.report.shown import as_text, tables_shown
 from mdx.report.text import metric_words
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 from mdx.spreadsheets import read_frame
 
 FINISHED = ("done", "found")

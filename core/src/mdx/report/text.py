@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mdx.runs.directory import read_json, read_splits
+from mdx.runs.folders import read_json, read_splits
 
 MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "f1", "ap50", "auroc", "absolute_error", "ssim", "psnr")
 READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"

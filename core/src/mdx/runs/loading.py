@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mdx.config import Resolved, read_config_file, resolve
 from mdx.data.labels import label_of
 from mdx.errors import DataError, PluginError, UsageError
+from mdx.evaluation.cases import predict
 from mdx.interfaces.adapter import Adapter, Prediction, Reference
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.model import Model
-from mdx.plugins.activation import adapter_types
+from mdx.plugins.activation import adapter_types, own_network_type
 from mdx.plugins.discovery import Plugin, find_plugin
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.directory import final_checkpoint, find_run, read_json
-from mdx.runs.own_network import kept
-from mdx.runs.scoring import predict
+from mdx.runs.folders import final_checkpoint, find_run, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +44,7 @@ class LoadedRun:
 
     def load(self, file: str | Path | Mapping[str, str | Path]) -> Sample:
         """A file read and preprocessed as the run's own data were."""
-        from mdx.data.loading import load_file
+        from mdx.data.batches.loading import load_file
 
         columns = self.settings.data.image
         files = dict(file) if isinstance(file, Mapping) else {columns[0]: file}
@@ -59,13 +58,13 @@ class LoadedRun:
         Raises DataError where a network of the user's is not made for its voxels.
         """
         if self.adapter.own_network is not None:
-            self.adapter.own_network.require_spacing(sample)
+            self.adapter.own_network.require(sample)
         site = label_of(self.task).reference(self.settings.data) if reference is None else None
         return predict(self.adapter, self.model, sample, Reference(site=site) if site else reference)
 
     def write(self, prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
         """Write what was predicted onto the grid of the file that was read; the paths written."""
-        from mdx.data.loading import write_prediction
+        from mdx.data.batches.loading import write_prediction
 
         return write_prediction(prediction, self.task, Path(folder), name, self.settings.data)
 
@@ -88,7 +87,8 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     # an address such as bids:/study?suffix=T1w,FLAIR names the columns of images, where the settings do not
     settings = replace(settings, data=settings.data.model_copy(update={"image": task.columns}))
     adapter = adapter_type(settings.method)
-    adapter.own_network = kept(directory)
+    reader = own_network_type(plugin)
+    adapter.own_network = reader.kept(directory) if reader else None
     model = adapter.build(Dataset(task, (), no_cases))
     tree = load_tree(final_checkpoint(directory))
     _refuse_useless(tree["model"], final_checkpoint(directory))

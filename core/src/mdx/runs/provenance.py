@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from mdx.errors import UsageError
 from mdx.files import plain
+from mdx.runs.folders import final_checkpoint
 
 # code that draws, prints, schedules, or makes other files before there is a run, has no part in a result
 NOT_IN_RESULTS = ("cli", "preparing", "report", "sweeps")
@@ -51,6 +53,26 @@ def _package_source(name: str) -> tuple[str, tuple[str, ...]]:
                 digest.update(source)
                 imported.update(OWN_IMPORT.findall(source.decode(errors="replace")))
     return digest.hexdigest(), tuple(sorted(imported - {name}))
+
+
+def digest_of_network(path: Path) -> str:
+    """A hash of what ``--init-from`` names: of a file and what lies beside it, or of a run's settings and weights.
+
+    Raises UsageError if there is neither.
+    """
+    if path.is_dir():
+        parts = [final_checkpoint(path), path / "config.yaml"]
+    elif path.is_file():
+        parts = [path, *([path.with_suffix(".json")] if path.with_suffix(".json").is_file() else [])]
+    else:
+        raise UsageError(
+            "there is no such run or file", "give a run directory, net.safetensors, net.onnx or net.pt", path
+        )
+    digest = hashlib.sha256()
+    for part in parts:
+        with part.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
 
 
 def digest_of(*parts: Any) -> str:

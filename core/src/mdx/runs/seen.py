@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mdx.data.facts import FileFacts, read_facts
+from mdx.data.files.facts import FileFacts, read_facts
 from mdx.files import write_json
 from mdx.interfaces.dataset import Case, Dataset
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 
 FILE = "seen.json"
 

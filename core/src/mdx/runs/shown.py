@@ -12,7 +12,7 @@ import numpy as np
 
 from mdx.errors import PluginError
 from mdx.files import replacing, write_json
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 
 FILE = "shown.json"
 

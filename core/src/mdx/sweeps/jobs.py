@@ -12,7 +12,7 @@ from mdx.config import in_quotes, items, read_config_file
 from mdx.errors import UsageError, nearest
 
 if TYPE_CHECKING:
-    from mdx.planning import Plan
+    from mdx.workflow.planning import Plan
 
 
 SPLIT_SEED = "data.split_seed"
@@ -61,7 +61,7 @@ class Job:
 
     def plan(self, threads: int | None = None) -> Plan:
         """The plan of the run; raises what ``mdx run`` would."""
-        from mdx.planning import make_plan
+        from mdx.workflow.planning import make_plan
 
         settings = {**({"run.threads": threads} if threads else {}), **self.settings}
         return make_plan(

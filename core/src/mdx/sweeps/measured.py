@@ -14,7 +14,7 @@ from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
 from mdx.evaluation.statistics import goodness, paired_comparison, resampled_weights
 from mdx.plugins.published import Claim, PublishedTable
 from mdx.report.text import key_words
-from mdx.runs.directory import read_json, read_scores
+from mdx.runs.folders import read_json, read_scores
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.pool import FINISHED
 from mdx.sweeps.table import TARGETS, Cell

@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from mdx.data.facts import cores
+from mdx.data.files.facts import cores
 from mdx.errors import StoppedError
 from mdx.sweeps.jobs import Job, turns
 

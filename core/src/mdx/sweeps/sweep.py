@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mdx.data.facts import cores
+from mdx.data.files.facts import cores
 from mdx.errors import MdxError, UsageError
 from mdx.files import plain, write_atomically, write_json
 from mdx.report.sweep import write_sweep_page
 from mdx.report.text import MAIN_METRICS
-from mdx.runs.directory import read_json
+from mdx.runs.folders import read_json
 from mdx.runs.provenance import digest_of
 from mdx.spreadsheets import csv_text
 from mdx.sweeps.jobs import Job, expand

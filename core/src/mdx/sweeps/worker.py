@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mdx import stopping
 from mdx.errors import MdxError, StoppedError
-from mdx.runs.directory import HeldError
+from mdx.runs.folders import HeldError
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.pool import Outcome
 
@@ -59,7 +59,7 @@ def _stop_when_alone() -> None:
 
 
 def _carry_out(job: Job, out: Path, threads: int) -> Outcome:
-    from mdx.workflow import execute
+    from mdx.workflow.execution import execute
 
     started = time.monotonic()
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from mdx_adversarial.losses import confusion_loss
 
 if TYPE_CHECKING:
-    from mdx.runs.run import Run
+    from mdx.training.run import Run
 
 DomainLoss = Callable[[Tensor, Tensor], Tensor]
 """(B, N) logits and (B,) domains to a scalar."""

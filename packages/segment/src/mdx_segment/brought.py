@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdx.errors import ConfigError
-from mdx.runs.own_network import BACKGROUND, OwnNetwork
+from mdx_segment.own_network import BACKGROUND, SliceNetwork
 
 PROBED_EDGE = 64
 
@@ -19,7 +19,7 @@ class BroughtNetwork(nn.Module):
         classes: the task's classes.
     """
 
-    def __init__(self, own: OwnNetwork, classes: tuple[str, ...]) -> None:
+    def __init__(self, own: SliceNetwork, classes: tuple[str, ...]) -> None:
         super().__init__()
         if own.module is None:
             raise ConfigError("holds no network but the weights of a run", "give an ONNX or TorchScript file", own.name)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import MultiStepLR
 
-from mdx.data.sampling import RandomSlices
+from mdx.data.batches.sampling import RandomSlices
 from mdx.errors import DataError
 from mdx.evaluation.segmentation import dice, hard_masks
 from mdx.interfaces.dataset import Batch, Dataset, hidden_label
@@ -17,7 +17,7 @@ from mdx_segment.losses import bce_dice_loss
 from mdx_segment.settings import SourceTraining
 
 if TYPE_CHECKING:
-    from mdx.runs.run import Run
+    from mdx.training.run import Run
 
 
 def train_slices(network: nn.Module, data: Dataset, run: Run, config: SourceTraining, stage: str) -> None:

@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx.errors import DataError, PluginError, UsageError
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 from mdx_fda.bank import Bank, require_unit_range
 from mdx_fda.config import FDAConfig
 from mdx_fda.curves import ARTIFACT, Curves

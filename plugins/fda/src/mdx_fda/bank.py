@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mdx import Case, Dataset
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Case, Dataset
 from mdx_fda.similarity import SMALLEST, Features, features
 from mdx_segment.inference import slices_of
 

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx.errors import DataError
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 from mdx_fda.config import FDAConfig
 from mdx_fda.source import build_network, fit_source, unet
 from mdx_segment.inference import predict_volume

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mdx.interfaces.adapter import MethodConfig
+from mdx import MethodConfig
 from mdx_segment.settings import SourceTraining
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdx.runs.run import Run
+    from mdx import Run
 
 ARTIFACT = "beta_curves"
 """The name under which a run keeps its curves."""

@@ -6,12 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mdx.data.cells import read_rows
-from mdx.data.formats import stem, suffix_of
-from mdx.data.layouts import InitResult
+from mdx import Case
 from mdx.errors import DataError
-from mdx.files import walk
-from mdx.interfaces.dataset import Case
+from mdx.layouts import InitResult, read_rows, stem, suffix_of, walk
 
 VENDORS = {"siemens": "sm", "ge": "ge", "philips": "ph"}
 SCAN = re.compile(r"(CC\d+)_(siemens|ge|philips)_(15|3)_(\d+)_([A-Za-z]+?)(_ss|_staple)?", re.IGNORECASE)

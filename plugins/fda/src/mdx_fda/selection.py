@@ -10,11 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mdx import Dataset, Prediction, Run
 from mdx.errors import ConfigError, DataError, HiddenLabelError
-from mdx.evaluation.segmentation import SegmentationEvaluator
-from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset
-from mdx.runs.run import Run
+from mdx.metrics import SegmentationEvaluator
 from mdx_fda.bank import Bank, require_unit_range
 from mdx_fda.config import FDAConfig
 from mdx_fda.curves import Curves

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from mdx import Dataset, Model, Run
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Dataset
-from mdx.interfaces.model import Model
-from mdx.runs.own_network import OwnNetwork
-from mdx.runs.run import Run
 from mdx_fda.config import FDAConfig
 from mdx_segment.brought import BroughtNetwork
 from mdx_segment.inference import device_of
 from mdx_segment.networks import ResidualUNet2d
+from mdx_segment.own_network import SliceNetwork
 from mdx_segment.training import train_slices
 
 
@@ -21,14 +19,14 @@ def unet(data: Dataset, config: FDAConfig) -> ResidualUNet2d:
     return ResidualUNet2d(len(data.task.channels), len(data.task.classes), config.filters)
 
 
-def build_network(data: Dataset, config: FDAConfig, own: OwnNetwork | None) -> Model:
+def build_network(data: Dataset, config: FDAConfig, own: SliceNetwork | None) -> Model:
     """A model with the one network: the paper's U-Net, or that of an ONNX or TorchScript file."""
     if own is not None and own.module is not None:
         return Model(network=BroughtNetwork(own, data.task.classes))
     return Model(network=unet(data, config))
 
 
-def fit_source(data: Dataset, model: Model, run: Run, config: FDAConfig, own: OwnNetwork | None) -> None:
+def fit_source(data: Dataset, model: Model, run: Run, config: FDAConfig, own: SliceNetwork | None) -> None:
     """Train on the source sites; an equal training of another run is taken from the cache.
 
     With a network of the user's nothing is trained. Raises ConfigError where it is not what its contract states.

@@ -8,10 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx_adversarial.samplers import OnePerClass
 from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdx.data.sampling import Piece
-from mdx.interfaces.dataset import Sample
+from mdx import Sample
+from mdx.views import Piece
 
 TURN = radians(10)
 SCALE = 0.1

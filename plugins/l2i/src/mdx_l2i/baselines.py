@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from torch.nn import functional as F
 
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx.errors import ConfigError
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.layers import DomainHead, gradient_reversal, reversal_scale
 from mdx_adversarial.losses import supervised_contrastive_loss

@@ -13,11 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx.errors import ConfigError, DataError
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
 from mdx_adversarial.losses import contrastive_domain_discrepancy
 from mdx_l2i.baselines import refuse_parts
 from mdx_l2i.cohort import Cohort

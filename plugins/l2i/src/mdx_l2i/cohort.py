@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from mdx import Case, Dataset
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Case, Dataset
 from mdx_adversarial.domains import Domains
 from mdx_l2i.config import L2IConfig
 

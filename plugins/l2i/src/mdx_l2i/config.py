@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mdx.interfaces.adapter import MethodConfig
+from mdx import MethodConfig
 
 BACKBONES = ("inception_resnet_v1_3d", "resnet18_2d", "small_cnn", "small_cnn2d", "small_cnn3d")
 

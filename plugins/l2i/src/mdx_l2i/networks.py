@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdx import Dataset, Model
 from mdx.errors import ConfigError, DataError
-from mdx.interfaces.dataset import Dataset
-from mdx.interfaces.model import Model
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.inception import InceptionResNetV1, last_grid
 

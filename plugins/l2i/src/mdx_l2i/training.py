@@ -10,20 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from mdx.data.sampling import Column, Sampler
-from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
+from mdx import Batch, Dataset, Model, Prediction, Sample
+from mdx.views import Column, Sampler
 from mdx_l2i.augmentation import Augmented
 from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.networks import SmallCNN
 
 if TYPE_CHECKING:
-    from mdx.runs.loader import Loader
-    from mdx.runs.outputs import Outputs
-    from mdx.runs.run import Run
-    from mdx.runs.stages import Epoch
+    from mdx import Epoch, Loader, Outputs, Run
 
 Losses = Mapping[str, Tensor]
 """Named terms of a loss; ``total`` is what is minimised."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx_adversarial.samplers import AllDomains, Composed
 from mdx_adversarial.updates import (
     UnlearningOptimizers,

@@ -8,10 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
 from mdx_adversarial.layers import gradient_reversal, reversal_scale
 from mdx_adversarial.samplers import AllDomains
 from mdx_unlearning.cohort import TrainingCohort

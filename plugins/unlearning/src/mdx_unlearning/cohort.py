@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mdx import Case, Dataset
 from mdx.errors import DataError
-from mdx.interfaces.dataset import Case, Dataset
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.samplers import present
 from mdx_unlearning.config import UnlearningConfig

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mdx.interfaces.adapter import MethodConfig
+from mdx import MethodConfig
 
 SCRIPTS = {"three_sets": (1e-6, 50), "biased": (1e-5, 150)}
 """Learning rate of stage 2 and patience in the authors' two scripts."""

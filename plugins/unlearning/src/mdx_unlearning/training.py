@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mdx import Batch, Dataset, Model, Prediction, Sample
 from mdx.errors import DataError
-from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Batch, Dataset, Sample
-from mdx.interfaces.model import Model
 from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.layers import DomainHead
 from mdx_adversarial.probe import probe_accuracy
@@ -24,8 +22,7 @@ from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.networks import HIDDEN, Regressor, VGGEncoder
 
 if TYPE_CHECKING:
-    from mdx.runs.run import Run
-    from mdx.runs.stages import Epoch
+    from mdx import Epoch, Run
 
 DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mdx.data.box_files import boxes_of, looks_like_boxes
 from mdx.data.config import DataConfig
 from mdx.data.confounding import numbers_by_site
+from mdx.data.files.box_files import boxes_of, looks_like_boxes
 from mdx.data.labels.base import Label, values_by_case
 from mdx.data.problems import Problem
 from mdx.errors import DataError
@@ -64,7 +64,7 @@ class Boxes(Label):
         if data.task.dims != 2:
             yield Problem("the table", "has boxes in volumes", "boxes are read for plain images only")
             return
-        from mdx.data.facts import FileFacts, read_facts
+        from mdx.data.files.facts import FileFacts, read_facts
 
         facts = read_facts([next(iter(case.images.values())) for case in data.cases], "image")
         for case in data.cases:

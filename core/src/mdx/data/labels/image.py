@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from mdx.data.config import DataConfig
-from mdx.data.geometry import compare_grids
+from mdx.data.files.geometry import compare_grids
 from mdx.data.labels.base import Label
 from mdx.data.labels.boxes import Boxes
 from mdx.data.labels.classes import Classes

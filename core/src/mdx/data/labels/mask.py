@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from mdx.cache import cache_dir
+from mdx.data.batches.store import VERSION, libraries, load_array, save_array, slices_together
 from mdx.data.config import DataConfig
 from mdx.data.confounding import numbers_by_site
-from mdx.data.facts import FileFacts, file_key, read_facts
-from mdx.data.geometry import mismatch, ras_grid, resample_onto
-from mdx.data.images import read_mask
+from mdx.data.files.facts import FileFacts, file_key, read_facts
+from mdx.data.files.geometry import mismatch, ras_grid, resample_onto
+from mdx.data.files.images import read_mask
 from mdx.data.labels.base import Label
 from mdx.data.mask_values import mask_errors, mask_warnings
 from mdx.data.problems import Problem
-from mdx.data.store import VERSION, libraries, load_array, save_array, slices_together
 from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
 from mdx.interfaces.geometry import Geometry

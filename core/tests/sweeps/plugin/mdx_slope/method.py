@@ -9,10 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-from mdx.interfaces.dataset import Dataset, Sample
-from mdx.interfaces.model import Model
-from mdx.runs.run import Run
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
 
 
 class SlopeConfig(MethodConfig):

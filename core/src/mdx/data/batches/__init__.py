@@ -1,0 +1,1 @@
+"""From cases to batches: reading and preprocessing, views, samplers, the cache."""

@@ -1,0 +1,1 @@
+"""What a method may ask of a run while it trains."""

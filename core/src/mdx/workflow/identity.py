@@ -1,0 +1,69 @@
+"""What makes two runs one, and what has changed since a run was begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mdx.config import flatten
+from mdx.errors import DataError
+from mdx.files import plain
+from mdx.interfaces.dataset import Dataset
+from mdx.runs import folders
+from mdx.runs.provenance import digest_of, versions
+from mdx.training.device import threads_of
+from mdx.workflow.planning import Plan
+
+NOT_IN_IDENTITY = {"workers", "predictions", "bootstrap"}
+
+
+def identity(plan: Plan, data: Dataset) -> str:
+    """Eight digits that are equal for equal runs: settings, data of all cohorts, seed, versions and source."""
+    values = plan.settings.values()
+    values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
+    values["run"]["threads"] = threads_of(plan.settings.run)  # sums of floats depend on their number
+    values["method"] = {**flatten(values["method"]), **plan.weights}  # what they hold, not where they lie
+    return digest_of(
+        plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
+        plan.source, *([plan.init_digest] if plan.init_digest else []),
+        *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())),
+    )  # fmt: skip
+
+
+def changes(plan: Plan, data: Dataset, directory: Path) -> list[str]:
+    """What differs from the records of a run, each as a sentence: packages, source, settings, data."""
+    facts = folders.read_json(directory / "provenance.json")
+    now = versions()
+    found = [f"{k} {facts['versions'].get(k)} -> {v}" for k, v in now.items() if facts["versions"].get(k) != v]
+    if facts["source"] != plan.source:
+        found.append("the source of mdx or of the plugin")
+    digests = {name: entry["digest"] for name, entry in facts.get("weights", {}).items()}
+    found += [
+        f"the weights that '{name}' names" for name, digest in plan.weights.items() if digests.get(name) != digest
+    ]
+    recorded = folders.read_json(directory / "fingerprint.json")
+    for name, part in {"": data, **data.cohorts}.items():
+        before, rows = recorded.get(name, {}), part.row_hashes()
+        for what, ids in (
+            ("changed", [i for i in rows if i in before and rows[i] != before[i]]),
+            ("new", [i for i in rows if i not in before]),
+            ("gone", [i for i in before if i not in rows]),
+        ):
+            if ids:
+                more = f" and {len(ids) - 3} more" if len(ids) > 3 else ""
+                found.append(f"{what} case(s){f' of {name}' if name else ''}: {', '.join(ids[:3])}{more}")
+    return found
+
+
+def unfinished_like(plan: Plan, out: Path) -> list[Path]:
+    """Runs under ``out`` with the plan's settings that have not finished."""
+    layers = plain(plan.layers)
+    found = []
+    for path in sorted(out.glob(f"*_{plan.plugin.name}_*")):
+        try:
+            facts = folders.read_json(path / "provenance.json")
+            same = facts["variant"] == plan.variant_name and facts["seed"] == plan.seed and facts["layers"] == layers
+        except DataError:
+            continue  # not a run, or a damaged one
+        if same and not folders.is_done(path):
+            found.append(path)
+    return found
