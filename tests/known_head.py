@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from mdx.preparing.template import Template, packaged_maps
-from mdx.preparing.volumes import array_of, isotropic_grid, like, resample, to_itk
+from mdx_prepare.template import Template, packaged_maps
+from mdx_prepare.volumes import array_of, isotropic_grid, like, resample, to_itk
 
 SKULL_MM, SCALP_MM = 7.0, 14.0
 VOXEL_MM = 3.0

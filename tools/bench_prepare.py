@@ -20,11 +20,11 @@ from scipy import ndimage
 
 from mdx.data.files.facts import cores
 from mdx.errors import MdxError
-from mdx.preparing import case
-from mdx.preparing.cohort import FOLDERS, prepare_and_record
-from mdx.preparing.config import PrepareConfig
-from mdx.preparing.origin import Origin
-from mdx.preparing.template import packaged_maps
+from mdx_prepare import case
+from mdx_prepare.cohort import FOLDERS, prepare_and_record
+from mdx_prepare.config import PrepareConfig
+from mdx_prepare.origin import Origin
+from mdx_prepare.template import packaged_maps
 
 TARGET_S = 60.0
 SPACING_MM = 0.9

@@ -186,7 +186,7 @@ def test_a_path_that_cannot_be_is_no_bug(mdx: Cli, tmp_path: Path, verb: str, pa
 
 @pytest.mark.parametrize("scheme", ["folder", "bids", "csv"])
 def test_no_split_and_no_role_is_added_to_what_is_prepared(tmp_path: Path, scheme: str) -> None:
-    from mdx.preparing.cohort import open_cases
+    from mdx_prepare.cohort import open_cases
 
     place = study(tmp_path / "d", sessions=False)
     address = f"{scheme}:{place}"

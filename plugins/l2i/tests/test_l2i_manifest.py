@@ -80,7 +80,7 @@ def test_the_crop_of_the_paper_keeps_the_brain() -> None:
     """The most of the ICBM template's brain that any order of the three numbers keeps; the paper names no axes."""
     from mdx.data.files.geometry import bring_to_size, to_ras
     from mdx.interfaces.geometry import Geometry
-    from mdx.preparing.template import packaged_maps
+    from mdx_prepare.template import packaged_maps
 
     (t1,), affine = packaged_maps("t1")
     brain, affine, _ = to_ras((t1 > 0).astype(np.float32)[None], affine)

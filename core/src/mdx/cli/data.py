@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from mdx.cli.prepare import prepare_command
+from mdx.errors import PluginError
+from mdx.plugins.discovery import provided
 
 if TYPE_CHECKING:
     from mdx.data.config import DataConfig
 
 SHOWN = 20
+ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
 
 data_app = typer.Typer(
     help="Write, check and divide the table of a cohort.",
@@ -22,7 +25,6 @@ data_app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
-data_app.command("prepare")(prepare_command)
 
 
 @data_app.command("init")
@@ -140,8 +142,41 @@ def split_command(
     typer.echo(f"{out}: {len(cases)} cases, split {split_hash(cases)}")
 
 
+IN_PACKAGES = {"prepare": "mdx-prepare"}
+"""Verbs of packages of mdx that need not be installed."""
+
+
+def _lend_verbs() -> None:
+    """Add the verbs that packages and plugins bring (``[provides.data_verbs]``).
+
+    One that is missing or broken says so when it is asked for, and takes no other down.
+    """
+    own = {command.name for command in data_app.registered_commands}  # which nobody replaces
+    brought = provided("data_verbs")
+    for name in sorted({*IN_PACKAGES, *brought} - own):
+        try:
+            if name not in brought:
+                package = IN_PACKAGES[name]
+                raise PluginError(
+                    f"'mdx data {name}' is in {package}, which is not installed", f"pip install {package}"
+                )
+            data_app.command(name)(brought[name]())
+        except PluginError as error:
+            data_app.command(name, help=error.what, context_settings=ANYTHING)(_refuses(error))
+
+
+def _refuses(error: PluginError) -> Callable[..., None]:
+    def refuse(context: typer.Context) -> None:
+        raise error
+
+    return refuse
+
+
 def _config(assignments: list[str] | None) -> DataConfig:
     from mdx.config import Settings, parse_assignments, resolve
     from mdx.data.config import DataConfig
 
     return resolve([("--set", parse_assignments(assignments or []))], Settings, DataConfig).data
+
+
+_lend_verbs()

@@ -20,7 +20,7 @@ API = 1
 
 TARGET_LABELS = ("never", "val", "train")
 UNSEEN_SITES = ("yes", "no", "calibrate")
-PROVIDES = ("datasets", "layouts", "verbs")
+PROVIDES = ("datasets", "layouts", "verbs", "data_verbs")
 MANIFEST = {
     "name": "a text", "summary": "a text", "adapter": "a text", "config": "a text", "hooks": "a list of texts",
     "default_variant": "a text", "baselines": "a list of texts", "cpu_preset": "a text", "paper": "a table",

@@ -12,12 +12,12 @@ from mdx.files import write_atomically
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
-    """Fill a template of ``templates/`` and put the page in place; its path."""
+def write_page(path: Path, template: str, context: Mapping[str, Any], folder: Path = TEMPLATES) -> Path:
+    """Fill a template of ``folder``, which may extend those of core, and put the page in place; its path."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=FileSystemLoader([folder, TEMPLATES]), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     write_atomically(path, environment.get_template(template).render(context))

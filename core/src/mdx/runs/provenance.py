@@ -16,8 +16,8 @@ from mdx.errors import UsageError
 from mdx.files import plain
 from mdx.runs.folders import final_checkpoint
 
-# code that draws, prints, schedules, or makes other files before there is a run, has no part in a result
-NOT_IN_RESULTS = ("cli", "preparing", "report", "sweeps")
+# code that draws, prints or schedules has no part in a result
+NOT_IN_RESULTS = ("cli", "report", "sweeps")
 OWN_IMPORT = re.compile(r"^\s*(?:from|import)\s+(mdx_\w+)", re.MULTILINE)
 LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "lightning-fabric", "safetensors")
 

@@ -32,8 +32,8 @@ def prepare_command(
     from mdx.config import Settings, parse_assignments, resolve
     from mdx.data.config import DataConfig
     from mdx.errors import DataError
-    from mdx.preparing.cohort import open_cases, prepare_cohort
-    from mdx.preparing.config import PrepareConfig
+    from mdx_prepare.cohort import open_cases, prepare_cohort
+    from mdx_prepare.config import PrepareConfig
 
     config = PrepareConfig(
         tuple(s.strip() for s in steps.split(",") if s.strip()), register, _spacing(spacing), mask, intensity, template
@@ -66,7 +66,7 @@ def prepare_command(
 
 def _spacing(text: str) -> float | None:
     from mdx.errors import UsageError
-    from mdx.preparing.config import OWN_SPACING
+    from mdx_prepare.config import OWN_SPACING
 
     if text == OWN_SPACING:
         return None

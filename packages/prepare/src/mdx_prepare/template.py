@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
 from mdx.errors import DataError, ResourceError
-from mdx.preparing.volumes import array_of, like, read_scan, to_itk
+from mdx_prepare.volumes import array_of, like, read_scan, to_itk
 
 ICBM152 = "ICBM152 2009a symmetric"
 SURE_WHITE_MATTER = 0.9

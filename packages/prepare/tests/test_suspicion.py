@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mdx.preparing.suspicion import suspicions
+from mdx_prepare.suspicion import suspicions
 
 USUAL: dict[str, Any] = {
     "registration": {

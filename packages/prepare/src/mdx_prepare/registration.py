@@ -16,8 +16,8 @@ import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 from scipy import ndimage
 
 from mdx.errors import DataError
-from mdx.preparing.template import Template
-from mdx.preparing.volumes import affine_of, array_of, isotropic_grid, like, resample
+from mdx_prepare.template import Template
+from mdx_prepare.volumes import affine_of, array_of, isotropic_grid, like, resample
 
 SEED = 7
 BINS = 32

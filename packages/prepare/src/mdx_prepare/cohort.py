@@ -24,11 +24,11 @@ from mdx.data.table import read_table, write_table
 from mdx.errors import DataError, ResourceError, UsageError, nearest
 from mdx.files import cannot_write, write_json
 from mdx.interfaces.dataset import Case
-from mdx.preparing.case import CaseFiles, prepare_case
-from mdx.preparing.config import PrepareConfig
-from mdx.preparing.origin import Origin
-from mdx.preparing.template import ICBM152, load_template
-from mdx.report.preparation import write_preparation_page
+from mdx_prepare.case import CaseFiles, prepare_case
+from mdx_prepare.config import PrepareConfig
+from mdx_prepare.origin import Origin
+from mdx_prepare.page import write_preparation_page
+from mdx_prepare.template import ICBM152, load_template
 
 FOLDERS = ("images", "masks", "brain", "transforms", "qc", "records")
 Say = Callable[[str, dict[str, Any] | DataError, int], None]

@@ -9,12 +9,12 @@ import pytest
 import SimpleITK as sitk
 from known_head import WHITE_MATTER, Head
 
-from mdx.preparing.bias import correct_bias
-from mdx.preparing.brain import simple_brain_mask, smooth_edge
-from mdx.preparing.intensities import scale_percentiles, scale_white_matter
-from mdx.preparing.registration import correlation_ratio, explained, register_contrast, rigid_part
-from mdx.preparing.template import Template
-from mdx.preparing.volumes import array_of, like, resample
+from mdx_prepare.bias import correct_bias
+from mdx_prepare.brain import simple_brain_mask, smooth_edge
+from mdx_prepare.intensities import scale_percentiles, scale_white_matter
+from mdx_prepare.registration import correlation_ratio, explained, register_contrast, rigid_part
+from mdx_prepare.template import Template
+from mdx_prepare.volumes import array_of, like, resample
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from known_head import WHITE_MATTER, Head, affine_movement, smooth_field, with_s
 from PIL import Image
 
 from mdx.cli.app import run_cli
-from mdx.preparing.template import Template, load_template
-from mdx.preparing.volumes import affine_of, array_of, like, resample, write_volume
+from mdx_prepare.template import Template, load_template
+from mdx_prepare.volumes import affine_of, array_of, like, resample, write_volume
 
 
 @pytest.fixture(scope="session")

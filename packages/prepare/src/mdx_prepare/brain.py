@@ -14,8 +14,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
 from mdx.errors import DataError
-from mdx.preparing.template import Template
-from mdx.preparing.volumes import array_of, isotropic_grid, like, resample
+from mdx_prepare.template import Template
+from mdx_prepare.volumes import array_of, isotropic_grid, like, resample
 
 WORKING_MM = 2.0
 MARGIN_MM = 4.0

@@ -15,6 +15,7 @@ from mdx.runs.folders import read_json
 SCALED = {"low": "became 0", "high": "became 1", "white_matter_peak": "white matter's peak, now 1"}
 BRAIN_MARGIN_MM, HEAD_MARGIN_MM = 8.0, 35.0
 ROW_INCHES = 2.7
+TEMPLATES = Path(__file__).parent / "templates"
 Box = tuple[slice, ...]
 Row = tuple[np.ndarray, np.ndarray | None, Sequence[float]]
 
@@ -90,7 +91,7 @@ def write_preparation_page(out: Path) -> Path:
         "cases": [_shown(name, record, facts["sites"][name], out) for name, record in cases],
         "flagged": [name for name, record in cases if record["suspicions"]],
     }
-    return write_page(out / "qc.html", "preparation.html.j2", context)
+    return write_page(out / "qc.html", "preparation.html.j2", context, TEMPLATES)
 
 
 def _sentences(facts: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
 from mdx.errors import DataError
-from mdx.preparing.volumes import array_of, isotropic_grid, like, resample
+from mdx_prepare.volumes import array_of, isotropic_grid, like, resample
 
 WORKING_MM = 4.0
 ITERATIONS = (50, 50, 50)

@@ -13,8 +13,8 @@ from typing import Any
 from mdx.data.files.formats import no_such_file
 from mdx.errors import DataError
 from mdx.files import file_state, folder_and_part
-from mdx.preparing.case import CaseFiles
-from mdx.preparing.config import PrepareConfig
+from mdx_prepare.case import CaseFiles
+from mdx_prepare.config import PrepareConfig
 
 VERSION = 3
 """Of the steps: results of another version are made again."""

@@ -14,14 +14,15 @@ import SimpleITK as sitk  # noqa: N813 (the name that its own pages use)
 
 from mdx.errors import DataError
 from mdx.files import replacing
-from mdx.preparing.bias import correct_bias, head_mask
-from mdx.preparing.brain import simple_brain_mask, smooth_edge
-from mdx.preparing.config import PrepareConfig
-from mdx.preparing.intensities import scale_percentiles, scale_white_matter
-from mdx.preparing.registration import explained, register_contrast, register_to_template, rigid_part
-from mdx.preparing.suspicion import suspicions
-from mdx.preparing.template import Template, load_template
-from mdx.preparing.volumes import (
+from mdx_prepare.bias import correct_bias, head_mask
+from mdx_prepare.brain import simple_brain_mask, smooth_edge
+from mdx_prepare.config import PrepareConfig
+from mdx_prepare.intensities import scale_percentiles, scale_white_matter
+from mdx_prepare.page import draw_case
+from mdx_prepare.registration import explained, register_contrast, register_to_template, rigid_part
+from mdx_prepare.suspicion import suspicions
+from mdx_prepare.template import Template, load_template
+from mdx_prepare.volumes import (
     affine_of,
     array_of,
     isotropic_grid,
@@ -30,7 +31,6 @@ from mdx.preparing.volumes import (
     resample,
     write_volume,
 )
-from mdx.report.preparation import draw_case
 
 STAYS = sitk.Transform(3, sitk.sitkIdentity)
 SCANNER_SPACE = 1
