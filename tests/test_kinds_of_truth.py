@@ -153,3 +153,33 @@ def test_a_segmentation_takes_no_reference_image(finished: tuple[Path, Path], md
     code, printed = mdx("apply", finished[1], image, "--reference", image, "--out", tmp_path / "o")
     assert code == 2
     assert "a segmentation has no reference image" in printed
+
+
+def test_scores_are_given_for_each_value_of_the_named_columns_and_the_worst_is_named(mdx: Cli, tmp_path: Path) -> None:
+    table = pictures(tmp_path, ["a", "b", "a|b", "No Finding"] * 10)
+    head, *rows = table.read_text().splitlines()
+    tones = ["dark", "light", ""]
+    table.write_text("\n".join([f"{head},tone", *(f"{row},{tones[i % 3]}" for i, row in enumerate(rows))]) + "\n")
+    asked = ("run", "findings", "--data", table, "--data", f"pretrain={table}", "--device", "cpu", "--set", "source=A",
+             "target=B", "epochs=1", "run.bootstrap=100")  # fmt: skip
+    code, printed = mdx(*asked, "data.groups=tome", "--out", tmp_path / "runs")
+    assert (code, "the nearest is tone" in printed or "tone" in printed) == (4, True), printed
+    code, printed = mdx(*asked, "data.groups=tone", "--out", tmp_path / "runs")
+    assert code == 0, printed
+    run = the_run(tmp_path / "runs")
+    scores = [line.split(",") for line in (run / "scores.csv").read_text().splitlines()]
+    tone, hamming = (scores[0].index(name) for name in ("group:tone", "hamming"))
+    summary = {r["group"]: r for r in json.loads((run / "summary.json").read_text()) if r["metric"] == "hamming"}
+    means = {}
+    for name in ("dark", "light"):
+        own = [float(row[hamming]) for row in scores[1:] if row[tone] == name]
+        means[name] = sum(own) / len(own)
+        assert summary[f"tone={name}"]["mean"] == pytest.approx(means[name])
+    worst = min(means, key=lambda name: means[name])
+    assert summary[f"worst tone ({worst})"]["mean"] == pytest.approx(means[worst])
+    page = (run / "report.html").read_text()
+    assert "by tone" in page
+    assert "worst tone" in page
+    assert mdx("compare", run, "--out", tmp_path / "compared")[0] == 0
+    found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
+    assert {"tone=dark", "tone=light"} <= {g["group"] for g in found["metrics"][0]["groups"]}

@@ -17,12 +17,13 @@ from mdx.data.files.geometry import mismatch
 from mdx.data.labels import label_of
 from mdx.data.layouts.keyed import names_alike
 from mdx.data.problems import Problem
-from mdx.errors import DataError
+from mdx.errors import DataError, nearest
 from mdx.interfaces.dataset import Case, Dataset
 
 SHOWN = 20
 FEWEST_SUBJECTS = 3
 SPECTACULAR = 1e30
+MOST_GROUPS = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,20 @@ class CheckReport:
             f"{len(self.errors)} problems in the data:\n  " + "\n  ".join(lines),
             "mend these, or leave their rows out of the table; 'mdx data check' lists all of them",
         )
+
+
+def require_groups(data: Dataset, config: DataConfig) -> None:
+    """Raise DataError where ``data.groups`` names a column that is not there, or one of many values."""
+    columns = dict.fromkeys(name for case in data.cases for name in case.columns)
+    for name in config.groups:
+        if name not in columns:
+            raise DataError(f"data.groups: the table has no column '{name}'", nearest(name, columns))
+        values = {case.columns.get(name) for case in data.cases} - {None}
+        if not 1 < len(values) <= MOST_GROUPS:
+            raise DataError(
+                f"data.groups: '{name}' has {len(values)} value(s) and would make as many groups",
+                f"name a column with 2 to {MOST_GROUPS}; numbers are cut into ranges in the table",
+            )
 
 
 def check(data: Dataset, config: DataConfig) -> CheckReport:

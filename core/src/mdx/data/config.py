@@ -89,6 +89,9 @@ class DataConfig(Settings):
         default="refuse",
         description="whether a mask without any class is an error; allow where healthy cases are labelled",
     )
+    groups: tuple[str, ...] = Field(
+        default=(), description="columns whose values scores are also given for, such as tone,sex; the worst is named"
+    )
     cache: bool = Field(default=True, description="keep preprocessed images on disk")
 
     @field_validator("classes", mode="before")

@@ -13,6 +13,7 @@ from mdx.config import RunSettings
 from mdx.data.config import DataConfig
 from mdx.data.labels import label_of
 from mdx.errors import DataError
+from mdx.evaluation.statistics import GROUP
 from mdx.interfaces.adapter import Adapter, Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.evaluator import Evaluator
@@ -56,12 +57,14 @@ def score_cases(
     """Predict and score every case of ``data``.
 
     Args:
-        config: how the data were read; names the reference site.
+        config: how the data were read; names the reference site, and the columns that group the cases.
         keep: called with each prediction (written to disk, shown to observers) before it is dropped.
 
     Returns:
-        one row a case (``FACTS`` and the metrics), and the seconds that each prediction took.
+        one row a case (``FACTS``, the columns of ``data.groups`` as ``group:NAME``, and the metrics), and the seconds
+        that each prediction took.
     """
+    config = config or DataConfig()
     rows: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
     for case in data.cases:
@@ -72,7 +75,10 @@ def score_cases(
         row: dict[str, Any] = {
             "case": case.id, "subject": case.subject, "site": case.site, "split": case.split, "role": case.role,
         }  # fmt: skip
-        known = label_of(data.task).with_truth(sample, data, config or DataConfig())
+        for name in config.groups:
+            value = case.columns.get(name)
+            row[f"{GROUP}{name}"] = None if value is None else str(value)
+        known = label_of(data.task).with_truth(sample, data, config)
         for evaluator in evaluators:
             row.update(evaluator.per_case(prediction, known))
         rows.append(row)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mdx.config import RunSettings
 from mdx.data.labels import label_of
-from mdx.evaluation.statistics import COLUMNS, RESAMPLINGS, groups, resampled_weights, summarise, worst_sites
+from mdx.evaluation.statistics import COLUMNS, RESAMPLINGS, groups, resampled_weights, summarise, worst_groups
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Task
 
@@ -33,7 +33,7 @@ def summarise_sets(
     for group, part in groups(rows):
         for row in _of_group(part, group, better, scores, n):
             found[row["metric"]].append(row)
-    made = [row for each in found.values() for row in (*each, *worst_sites(each))]
+    made = [row for each in found.values() for row in (*each, *worst_groups(each))]
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 

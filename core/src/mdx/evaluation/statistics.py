@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ("metric", "better", "group", "n_cases", "n_subjects", "n_undefined", "mean", "std", "median", "low", "high")
+GROUP = "group:"
+"""How the columns of rows that group them begin (``data.groups``)."""
 RESAMPLINGS = 2000
 BLOCK = 2**16
 """Draws at a time, so that what is counted stays in the processor's cache."""
@@ -77,7 +79,7 @@ def _drawn_counts(k: int, seed: int, n: int) -> Iterator[np.ndarray]:
 
 
 def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLINGS) -> pd.DataFrame:
-    """One row a metric and group: all, each role, each site, and the worst site.
+    """One row a metric and group: all, each role, each site and value of ``group:`` columns, and the worst of these.
 
     Args:
         rows: one row a case, with ``subject``, ``site`` and the metrics; ``role`` if there are roles.
@@ -90,7 +92,7 @@ def summarise(rows: pd.DataFrame, metrics: Mapping[str, str], n: int = RESAMPLIN
     for group, part in groups(rows.assign(subject=subject_codes(rows["subject"].tolist()))):
         for row in _describe(part, list(found), group, n):
             found[row["metric"]].append({"better": metrics[row["metric"]]} | row)
-    made = [row for each in found.values() for row in (*each, *worst_sites(each))]
+    made = [row for each in found.values() for row in (*each, *worst_groups(each))]
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
@@ -99,23 +101,40 @@ def goodness(value: float, better: str) -> float:
     return {"max": value, "min": -value, "zero": -abs(value)}[better]
 
 
-def worst_sites(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The row of the site with the worst mean, under a name that says so; nothing where fewer than two are scored."""
-    scored = [row for row in found if row["group"].startswith("site=") and row["mean"] == row["mean"]]
-    if len(scored) < 2:
-        return []
-    worst = min(scored, key=lambda row: goodness(row["mean"], row["better"]))
-    return [{**worst, "group": f"worst site ({worst['group'].removeprefix('site=')})"}]
+def worst_groups(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The row of the site with the worst mean, ``worst site (NAME)``, and so of every column that groups the cases.
+
+    Nothing where fewer than two are scored.
+    """
+    of_column: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in found:
+        column, equals, _ = row["group"].partition("=")
+        if equals and column != "role" and row["mean"] == row["mean"]:
+            of_column[column].append(row)
+    made = []
+    for column, scored in of_column.items():
+        worst = min(scored, key=lambda row: goodness(row["mean"], row["better"]))
+        if len(scored) > 1:
+            made.append({**worst, "group": f"worst {column} ({worst['group'].partition('=')[2]})"})
+    return made
 
 
 def groups(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The groups of a summary and their rows: all, each role, each site."""
+    """The groups of a summary and their rows: all, each role, each site, each value of a ``group:`` column."""
     yield "all", rows
     if "role" in rows:
         for role, part in rows.groupby("role", sort=True):
             yield f"role={role}", part
     for site, part in rows.groupby("site", sort=True):
         yield f"site={site}", part
+    for name in group_columns(rows):
+        for value, part in rows.groupby(f"{GROUP}{name}", sort=True):
+            yield f"{name}={value}", part
+
+
+def group_columns(rows: pd.DataFrame) -> list[str]:
+    """The columns of the cohort's table that group these rows, besides role and site."""
+    return [name.removeprefix(GROUP) for name in rows.columns if name.startswith(GROUP)]
 
 
 def _describe(part: pd.DataFrame, metrics: Sequence[str], group: str, n: int) -> Iterator[dict[str, Any]]:

@@ -30,5 +30,5 @@ class Evaluator(Protocol):
         ...
 
     def summarise(self, rows: DataFrame) -> DataFrame:
-        """One row a metric and group (overall, each site, worst site), with intervals over subjects."""
+        """One row a metric and group, with intervals over subjects (see ``mdx.evaluation.statistics.groups``)."""
         ...

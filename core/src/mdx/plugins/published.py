@@ -118,8 +118,8 @@ class TableReader(Faults):
         )
 
     def _group(self, where: str, group: str) -> None:
-        if group != "all" and not group.startswith(("role=", "site=")):
-            self.faults.append(f"{where} has the group '{group}', not 'all', 'role=...' or 'site=...'")
+        if group != "all" and "=" not in group:
+            self.faults.append(f"{where} has the group '{group}', not 'all', 'role=...', 'site=...' or 'COLUMN=...'")
 
     def _claim(
         self, table: str, text: str, raw: dict[str, Any], keys: Mapping[str, Mapping[str, Any]],

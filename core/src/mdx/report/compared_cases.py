@@ -18,7 +18,7 @@ from mdx.evaluation.paired import (
     set_scores,
     site_gap,
 )
-from mdx.evaluation.statistics import goodness, remembered_draws
+from mdx.evaluation.statistics import GROUP, goodness, group_columns, remembered_draws
 from mdx.interfaces.dataset import Task
 
 
@@ -78,12 +78,16 @@ class ComparedCases:
         return sorted(now, key=lambda n: (now[n] != now[n], -goodness(now[n], self.better)))
 
     def groups(self, leading: str) -> dict[str, np.ndarray]:
-        """Group -> indices of its cases: the leading one, all, each role where there are several, each site."""
+        """Group -> indices of its cases: the leading one, all, each role where there are several, each site, and each
+        value of the columns that group the cases."""
         role, site = self.facts["role"].to_numpy(), self.facts["site"].to_numpy()
         roles = [r for r in sorted({r for r in role if r}) if len(set(role)) > 1 or leading == f"role={r}"]
         made = {"all": np.arange(len(role))}
         made |= {f"role={r}": np.flatnonzero(role == r) for r in roles}
         made |= {f"site={s}": np.flatnonzero(site == s) for s in sorted(set(site))}
+        for name in group_columns(self.facts):
+            values = self.facts[f"{GROUP}{name}"]
+            made |= {f"{name}={v}": np.flatnonzero(values == v) for v in sorted(set(values.dropna()))}
         return {leading: made[leading]} | made
 
 

@@ -11,7 +11,7 @@ from mdx.errors import RefusedError, UsageError, nearest
 from mdx.runs.folders import is_done, read_json, read_settings, read_splits
 
 SHOWN = 4
-NOT_OF_A_METHOD = ("run", "data.cache", "data.split_seed")
+NOT_OF_A_METHOD = ("run", "data.cache", "data.groups", "data.split_seed")
 """Settings that say how a run is carried out, not what the method is; how a table was divided shows in its splits."""
 
 

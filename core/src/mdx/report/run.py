@@ -20,6 +20,7 @@ from mdx.report.text import (
     READS_TARGET,
     Comparison,
     Method,
+    compare_groups,
     compare_sites,
     interval,
     methods_of,
@@ -81,8 +82,8 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     metrics = metrics_shown(methods)
     if not metrics:
         return {
-            "headline": [], "comparisons": [], "others": [], "change": None, "tests": [], "few": 0, "foot": "",
-            "labels": {}, "alarms": [], "undefined": [],
+            "headline": [], "comparisons": [], "by_group": [], "others": [], "change": None, "tests": [], "few": 0,
+            "foot": "", "labels": {}, "alarms": [], "undefined": [],
         }  # fmt: skip
     roles, metric = site_roles(directory), metrics[0]
     better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if not r["metric"].endswith(PROBE)}
@@ -93,6 +94,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     return {
         "headline": headline(methods, metric, better[metric], parts, tests),
         "comparisons": [_drawn(compare_sites(directory, methods, m)) for m in metrics],
+        "by_group": [c for m in metrics for c in compare_groups(methods, m)],
         "others": [compare_sites(directory, methods, m) for m in better if m not in metrics],
         "change": _change(methods, tables, metric, better[metric], list(roles)),
         "tests": tests,

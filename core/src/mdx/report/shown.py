@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import DataError
+from mdx.evaluation.statistics import GROUP
 from mdx.report import figures
 from mdx.report.text import Method
 from mdx.runs.folders import AGAIN
@@ -106,7 +107,11 @@ def stage_matrices(methods: Sequence[Method], metrics: Sequence[str]) -> list[di
     for method in methods:
         path = method.directory / "evaluations.jsonl"
         rows = [row for row in rows_of(path) if isinstance(row, dict) and {"stage", "task"} <= row.keys()]
-        scores = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in FACTS]
+        scores = [
+            name
+            for name in dict.fromkeys(key for row in rows for key in row)
+            if name not in FACTS and not name.startswith(GROUP)
+        ]
         metric = next((name for name in (*metrics, *scores) if name in scores), None)
         if metric is None:
             continue

@@ -27,10 +27,11 @@ class Method:
         """The row of one metric and group; None if it was not measured."""
         return next((r for r in self.summary if r["metric"] == metric and r["group"] == group), None)
 
-    def worst(self, metric: str) -> tuple[str, Row] | None:
-        """The worst site and its row; None for a run with one site."""
-        rows = (r for r in self.summary if r["metric"] == metric and r["group"].startswith("worst site ("))
-        return next(((r["group"][len("worst site (") : -1], r) for r in rows), None)
+    def worst(self, metric: str, column: str = "site") -> tuple[str, Row] | None:
+        """The worst site, or value of another column that groups the cases, and its row; None where there is one."""
+        start = f"worst {column} ("
+        rows = (r for r in self.summary if r["metric"] == metric and r["group"].startswith(start))
+        return next(((r["group"][len(start) : -1], r) for r in rows), None)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Comparison:
     """One metric: sites as columns, methods as rows.
 
     Attributes:
+        sites: names of the columns: sites, or the values of ``column``, which groups the cases.
         captions: role and number of subjects of each site.
         rows: (method, summary row of each site); None where a method was not scored at a site.
         undefined: sites left out because no method has a score there: kappa where all cases are of one class.
@@ -48,6 +50,7 @@ class Comparison:
     captions: list[str]
     rows: list[tuple[Method, list[Row | None]]]
     undefined: list[str]
+    column: str = "site"
 
 
 def methods_of(directory: Path) -> list[Method]:
@@ -78,11 +81,28 @@ def compare_sites(directory: Path, methods: list[Method], metric: str) -> Compar
     measured = {name: g for name, g in groups.items() if scored[name]} or {"all": "all"}
     undefined = [name for name, found in rows_of.items() if any(found) and not scored[name]]
     rows = [(m, [m.row(metric, group) for group in measured.values()]) for m in methods]
-    captions = []
-    for name, column in zip(measured, zip(*(found for _, found in rows), strict=True), strict=True):
-        subjects = max(row["n_subjects"] for row in column if row)
-        captions.append(f"{roles[name]}, n={subjects}" if roles.get(name) else f"n={subjects}")
+    captions = [f"{roles[n]}, {c}" if roles.get(n) else c for n, c in zip(measured, _subjects(rows), strict=True)]
     return Comparison(metric, list(measured), captions, rows, undefined)
+
+
+def compare_groups(methods: list[Method], metric: str) -> list[Comparison]:
+    """The rows of ``metric`` by the values of each column that groups the cases (``data.groups``)."""
+    found: dict[str, list[str]] = {}
+    for row in methods[0].summary:
+        column, equals, value = row["group"].partition("=")
+        if equals and row["metric"] == metric and column not in ("role", "site"):
+            found.setdefault(column, []).append(value)
+    made = []
+    for column, values in found.items():
+        rows = [(m, [m.row(metric, f"{column}={value}") for value in values]) for m in methods]
+        made.append(Comparison(metric, values, _subjects(rows), rows, [], column))
+    return made
+
+
+def _subjects(rows: list[tuple[Method, list[Row | None]]]) -> list[str]:
+    """The subjects of each column."""
+    columns = zip(*(found for _, found in rows), strict=True)
+    return [f"n={max(row['n_subjects'] for row in column if row)}" for column in columns]
 
 
 def reading_target(methods: list[Method]) -> set[str]:

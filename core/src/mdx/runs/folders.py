@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -197,8 +198,17 @@ def read_scores(directory: Path) -> Any:
     facts = read_json(directory / "provenance.json") if is_run(directory) else {}
     regression = facts.get("task", {}).get("kind") == "regression"
     kinds = {name: str for name in texts if not (regression and name in ("truth", "predicted"))}
-    table = read_frame(directory / "scores.csv", ("case", "subject", "site"), dtype=kinds)
+    groups = {name: str for name in _header(directory / "scores.csv") if name.startswith("group:")}
+    table = read_frame(directory / "scores.csv", ("case", "subject", "site"), dtype=kinds | groups)
     return table.assign(**{name: table[name].fillna("") for name in kinds if name in table})
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns of a CSV file; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        return next(csv.reader(stream), [])
 
 
 def is_done(directory: Path) -> bool:

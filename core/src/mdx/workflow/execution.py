@@ -11,7 +11,7 @@ from typing import Any
 
 from mdx import stopping
 from mdx.data.budgets import said as said_of_budget
-from mdx.data.checks import check
+from mdx.data.checks import check, require_groups
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
 from mdx.evaluation.cases import evaluators_for, score_cases
@@ -34,7 +34,7 @@ from mdx.workflow.planning import Plan, make_plan, recorded_plan
 from mdx.workflow.records import record, recorded_command
 from mdx.workflow.scores import score
 
-NOT_PREPROCESSING = {"source", "target", "reference", "labelled", "labelled_role", "labelled_seed"}
+NOT_PREPROCESSING = {"source", "target", "reference", "labelled", "labelled_role", "labelled_seed", "groups"}
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
 
@@ -192,6 +192,7 @@ def open_data(plan: Plan) -> Dataset:
         raise DataError(
             f"{plan.plugin.name} is for {taken} images, these are {data.task.dims}-D", "choose another plugin"
         )
+    require_groups(data, plan.settings.data)
     for name, part in {"": data, **data.cohorts}.items():
         report = check(part, elsewhere if name else plan.settings.data)
         try:
