@@ -41,7 +41,15 @@ class DataConfig(Settings):
     image: tuple[str, ...] = Field(
         default=("image",), min_length=1, description="columns of images, one for each contrast"
     )
-    label: str = Field(default="mask", description="column of the truth: a mask, a class or a number")
+    label: str = Field(
+        default="mask",
+        description="column of the truth: a mask, a class or a number; several, such as Edema,Fracture, are findings, "
+        "with 1, 0, -1 or nothing in them",
+    )
+    uncertain: Literal["negative", "positive", "ignore"] = Field(
+        default="negative",
+        description="what a finding that is marked uncertain (-1) counts as; ignore: it is not known",
+    )
     classes: str | tuple[str, ...] = Field(
         default="each",
         description="each: a class for every mask value; foreground: all values > 0 as one; or values: 1,2",

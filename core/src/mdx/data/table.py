@@ -16,6 +16,7 @@ from mdx.data.cells import read_columns
 from mdx.data.config import DataConfig
 from mdx.data.files.box_files import boxes_of, boxes_text, looks_like_boxes, read_boxes
 from mdx.data.files.formats import SUFFIXES
+from mdx.data.findings import columns_of, merged
 from mdx.errors import DataError, UsageError, nearest
 from mdx.files import write_atomically
 from mdx.interfaces.dataset import Case
@@ -91,11 +92,14 @@ def _as_cases(
             "correct the rows (numbered as lines of the file)",
             path,
         )
-    known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column}
+    findings = () if config.label in header else columns_of(config)
+    known = {*needed, *CASE_COLUMNS[:1], "split", "role", mask_column, *findings}
     others = {name: _typed(columns[name]) for name in header if name not in known}
-    for name in {"boxes", config.label} & set(others):
+    if findings:  # hidden as one: no column of theirs stays beside it
+        others[config.label] = merged(columns, findings, lines, path)
+    for name in {"boxes", *([] if findings else [config.label])} & set(others):
         others[name] = _as_boxes(name, columns[name], lines, others[name], _locator(folder.absolute()), path)
-    for name in {"age", config.label} & set(others):
+    for name in {"age", *([] if findings else [config.label])} & set(others):
         others[name] = _as_numbers(name, columns[name], lines, others[name], path)
     locate = _locator(folder.absolute())
     images = [list(map(locate, columns[name])) for name in config.image]

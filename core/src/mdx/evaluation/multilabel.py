@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mdx.config import RunSettings
-from mdx.data.labels.several import classes_of, text_of
+from mdx.data.labels.several import UNCERTAIN, classes_of, text_of, uncertain_of
 from mdx.errors import DataError
 from mdx.evaluation.classification import weighted_auroc
 from mdx.evaluation.of_sets import CasesAndSets
@@ -23,7 +23,8 @@ PER_CASE = {"f1": "max", "hamming": "max", "brier": "min"}
 class MultilabelEvaluator(CasesAndSets):
     """AUROC of each class and its mean over the classes; F1, Hamming score and Brier score of each case.
 
-    A class that all or none of the cases have has no AUROC and is left out of the mean.
+    A class that all or none of the cases have has no AUROC and is left out of the mean. A class that is not known of a
+    case (NaN in its truth) is left out of the scores of the case, and the case out of those of the class.
     """
 
     def __init__(self, task: Task, resamplings: int = RESAMPLINGS) -> None:
@@ -41,25 +42,31 @@ class MultilabelEvaluator(CasesAndSets):
                 f"predicted probabilities {p.tolist()} for {len(self.task.classes)} classes",
                 "a method gives a probability for each class of the task", sample.case.id,
             )  # fmt: skip
-        truth, said = np.asarray(sample.label(self.task.label)) > 0.5, p > 0.5
-        total = int(truth.sum()) + int(said.sum())
+        given = np.asarray(sample.label(self.task.label), dtype=float)
+        known, truth, said = np.isfinite(given), given > 0.5, p > 0.5
+        sure = [c for c, there in zip(self.task.classes, truth, strict=True) if there]
+        unsure = [f"{UNCERTAIN}{c}" for c, is_known in zip(self.task.classes, known, strict=True) if not is_known]
+        total = int(truth.sum()) + int((said & known).sum())
+        some = bool(known.any())
         return {
-            "truth": text_of([c for c, there in zip(self.task.classes, truth, strict=True) if there]),
+            "truth": text_of([*sure, *unsure]),
             "predicted": text_of([c for c, there in zip(self.task.classes, said, strict=True) if there]),
             **{f"p_{c}": v for c, v in zip(self.task.classes, p.tolist(), strict=True)},
-            "f1": 2 * int((truth & said).sum()) / total if total else 1.0,
-            "hamming": float((truth == said).mean()),
-            "brier": float(((p - truth) ** 2).mean()),
+            "f1": 2 * int((truth & said).sum()) / total if total else 1.0 if some else float("nan"),
+            "hamming": float((truth == said)[known].mean()) if some else float("nan"),
+            "brier": float(((p - truth) ** 2)[known].mean()) if some else float("nan"),
         }
 
     def set_scores(self, part: pd.DataFrame, weights: np.ndarray) -> dict[str, np.ndarray]:
         """(R,) AUROC of each class, and the mean over those that vary, for (R, n) weights of rows."""
         there = [set(classes_of(cell)) for cell in part["truth"]]
+        unsure = [set(uncertain_of(cell)) for cell in part["truth"]]
         each = {}
         for name in self.task.classes:
             p = part[f"p_{name}"].to_numpy(dtype=float)
             truth = np.array([int(name in found) for found in there])
-            each[f"auroc_{name}"] = weighted_auroc(truth, np.stack([1 - p, p], axis=1), weights)
+            known = np.array([name not in found for found in unsure])
+            each[f"auroc_{name}"] = weighted_auroc(truth[known], np.stack([1 - p, p], axis=1)[known], weights[:, known])
         table = np.stack(list(each.values()))
         defined = np.isfinite(table)
         mean = np.where(defined.any(axis=0), np.nansum(table, axis=0) / np.maximum(defined.sum(axis=0), 1), np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mdx.data.config import DataConfig
+from mdx.data.findings import columns_of
 from mdx.data.labels.base import Label
 from mdx.data.labels.boxes import Boxes
 from mdx.data.labels.classes import Classes
@@ -34,7 +35,7 @@ def find_label(cases: Sequence[Case], config: DataConfig, tasks: Sequence[str] =
 
     Raises DataError for a label column that does not exist or is empty.
     """
-    for kind in (*tasks, *FOUND):
+    for kind in ("multilabel",) if columns_of(config) else (*tasks, *FOUND):
         column = LABELS[kind].find(cases, config) if kind in LABELS else None
         if column is not None:
             return LABELS[kind], column

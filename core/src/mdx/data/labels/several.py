@@ -1,4 +1,9 @@
-"""Several classes at once, ``A|B``: findings that do not exclude each other."""
+"""Several classes at once: findings that do not exclude each other.
+
+They stand in one column as ``A|B``, or have a column each (``data.label=Edema,Fracture``) with 1, 0, -1 or nothing, as
+in the tables of CheXpert and MIMIC-CXR: -1 is not certain, and of an empty cell the report says nothing. As one text an
+uncertain class is ``?B``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,8 @@ from torch import Tensor
 
 from mdx.data.config import DataConfig
 from mdx.data.confounding import several_by_site
+from mdx.data.findings import NOTHING as NONE
+from mdx.data.findings import columns_of
 from mdx.data.labels.base import Label, values_by_case
 from mdx.data.problems import Problem
 from mdx.errors import DataError, nearest
@@ -20,12 +27,11 @@ if TYPE_CHECKING:
     from mdx.interfaces.adapter import Prediction
 
 BETWEEN = "|"
-NONE = "No Finding"
-"""The cell of a case that has none of the classes (as in ChestX-ray14); an empty cell is a case without label."""
+UNCERTAIN = "?"
 
 
 class Several(Label):
-    """(K,) float32 of 0 and 1."""
+    """(K,) float32 of 0 and 1; NaN for a class that is uncertain, where ``data.uncertain=ignore``."""
 
     kind: ClassVar[TaskKind] = "multilabel"
     columns: ClassVar[tuple[str, ...]] = ("class", "classes", "findings")
@@ -38,18 +44,27 @@ class Several(Label):
         """Texts of which one at least holds ``|``."""
         return any(BETWEEN in v for v in values if isinstance(v, str)) and all(isinstance(v, str) for v in values)
 
+    def find(self, cases: Sequence[Case], config: DataConfig) -> str | None:
+        """As of every label; several columns that the settings name are one, of such truths whatever they hold."""
+        if columns_of(config) and any(case.columns.get(config.label) is not None for case in cases):
+            return config.label
+        return super().find(cases, config)
+
     def details(self, cases: Sequence[Case], column: str, config: DataConfig) -> dict[str, Any]:
-        """The classes, sorted."""
-        found = {name for case in cases if (v := case.columns.get(column)) is not None for name in classes_of(v)}
-        return {"classes": tuple(sorted(found))}
+        """The classes, sorted; those of columns in the order in which these are named."""
+        if columns_of(config):
+            return {"classes": columns_of(config)}
+        cells = [cell for case in cases if (cell := case.columns.get(column)) is not None]
+        return {"classes": tuple(sorted({name for cell in cells for name in (*classes_of(cell), *uncertain_of(cell))}))}
 
     def read(self, case: Case, task: Task, geometry: Geometry, config: DataConfig) -> Tensor:
         """Which classes a case has. Raises DataError for one that the task does not know."""
-        truth = torch.zeros(len(task.classes))
-        for name in classes_of(case.columns[task.label]):
+        truth, cell = torch.zeros(len(task.classes)), case.columns[task.label]
+        unsure = {"negative": 0.0, "positive": 1.0, "ignore": float("nan")}[config.uncertain]
+        for name, value in [*((n, 1.0) for n in classes_of(cell)), *((n, unsure) for n in uncertain_of(cell))]:
             if name not in task.classes:
                 raise DataError(f"has the unknown class '{name}'", nearest(name, task.classes), case.id)
-            truth[task.classes.index(name)] = 1
+            truth[task.classes.index(name)] = value
         return truth
 
     def collate(self, task: Task, values: Sequence[Any], image: Tensor) -> dict[str, Any]:
@@ -79,9 +94,18 @@ class Several(Label):
 
 
 def classes_of(cell: Any) -> list[str]:
-    """The classes that a cell names; none for ``No Finding``."""
-    named = [part.strip() for part in str(cell).split(BETWEEN)]
-    return [name for name in dict.fromkeys(named) if name and name != NONE]
+    """The classes that a cell is sure of; none for ``No Finding``."""
+    return [name for name in _named(cell) if not name.startswith(UNCERTAIN)]
+
+
+def uncertain_of(cell: Any) -> list[str]:
+    """The classes that a cell says may be there."""
+    return [name[1:].strip() for name in _named(cell) if name.startswith(UNCERTAIN)]
+
+
+def _named(cell: Any) -> list[str]:
+    parts = (part.strip() for part in str(cell).split(BETWEEN))
+    return [name for name in dict.fromkeys(parts) if name and name != NONE]
 
 
 def text_of(classes: Sequence[str]) -> str:
