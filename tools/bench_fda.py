@@ -21,9 +21,8 @@ from torch import Tensor, nn
 
 from mdx.evaluation.kept import KeptPrediction
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Dataset, Task
+from mdx.interfaces.dataset import Task
 from mdx.interfaces.geometry import Geometry
-from mdx.runs.loading import no_cases
 from mdx.training.run import Run
 from mdx_fda.adapter import FDA
 from mdx_fda.bank import Bank, crop_edge, crops_at_mass
@@ -36,6 +35,7 @@ from mdx_segment.losses import bce_dice_loss
 
 TARGET_SEARCH, TARGET_SWAP, TARGET_STEP = 5.0, 0.05, 1.05
 SHAPE = (182, 218)
+TASK = Task("segmentation", ("brain",), ("image",), 3, ("A",), label_values=((1,),))
 
 
 def scan(seed: int, depth: int) -> Tensor:
@@ -79,7 +79,7 @@ def donor_search(scans: int, depth: int) -> tuple[float, float, float]:
 def swap_share(depth: int) -> tuple[float, float, float]:
     """Seconds of the swaps, the whole prediction, and keeping its masks for a picture: one scan, seven donors."""
     method = FDA(FDAConfig.model_validate({}))
-    network = method.build(_no_data()).network.eval()
+    network = method.build(TASK).network.eval()
     target, donors = scan(0, depth), [scan(i, depth) for i in range(1, 8)]
     low = disc(SHAPE, 0.015 * min(SHAPE))
     restyled = [swap_region(d[None], target, low) for d in donors]
@@ -101,8 +101,8 @@ def training_step(steps: int) -> tuple[float, float]:
     """
     method = FDA(FDAConfig.model_validate({}))
     torch.manual_seed(0)
-    bare = method.build(_no_data()).network
-    model = method.build(_no_data())
+    bare = method.build(TASK).network
+    model = method.build(TASK)
     model.network.load_state_dict(bare.state_dict())
     image = torch.rand(4, 1, 160, 160)
     mask = (image > 0.5).float()
@@ -134,11 +134,6 @@ def training_step(steps: int) -> tuple[float, float]:
 
 def _loss(network: nn.Module, image: Tensor, mask: Tensor) -> Tensor:
     return bce_dice_loss(network(image), mask)
-
-
-def _no_data() -> Dataset:
-    task = Task("segmentation", ("brain",), ("image",), 3, ("A",), label_values=((1,),))
-    return Dataset(task, (), no_cases)
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from mdx.config import RunSettings, nested
+from mdx.interfaces.adapter import networks_of
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.plugins.activation import adapter_types
@@ -188,7 +189,7 @@ def measure(
     if fabric.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
-        model = adapter.build(data)
+        model = networks_of(adapter, data.task)
         if options.no_dropout:
             for part in model.modules():
                 if isinstance(part, torch.nn.Dropout):

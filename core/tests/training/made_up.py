@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
+from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference, networks_of
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.interfaces.model import Model
@@ -33,7 +33,7 @@ class MadeUp(Adapter[MadeUpConfig]):
         self.pool = torch.zeros(0, 4)
         self.counts: dict[int, float] = {}
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         return Model(
             encoder=nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.ReLU()),
             task=nn.Linear(8, 1),
@@ -111,7 +111,7 @@ def train(folder: Path, kill_at: int | None = None, seed: int = 3) -> Run:
     data = dataset()
     method = MadeUp(MadeUpConfig())
     torch.manual_seed(seed)
-    run = Run(folder, method, method.build(data), seed=seed)
+    run = Run(folder, method, networks_of(method, data.task), seed=seed)
     run.journal.stream = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the run
     if kill_at is not None:
         _kill_after(run, kill_at)
@@ -145,7 +145,7 @@ def _kill_after(run: Run, count: int) -> None:
 class Bare(MadeUp):
     """Two networks and no loop: tests drive the run by hand."""
 
-    def build(self, data: object) -> Model:
+    def build(self, task: Task) -> Model:
         torch.manual_seed(0)
         return Model(encoder=nn.Linear(3, 4), head=nn.Linear(4, 2))
 

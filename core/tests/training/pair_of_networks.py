@@ -9,6 +9,7 @@ from made_up import MadeUp, MadeUpConfig, dataset
 from process_pairs import Watch, fabric_of, leave
 from torch import nn
 
+from mdx.interfaces.dataset import Task
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
 
@@ -22,7 +23,7 @@ class Scaled(nn.Module):
 
 
 class TwoNetworks(MadeUp):
-    def build(self, data: object) -> Model:
+    def build(self, task: Task) -> Model:
         return Model(encoder=nn.Linear(4, 4), bare=Scaled(), unused=nn.Linear(2, 2))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mdx.data.batches.sampling import Piece, RandomSlices, Wholes
 from mdx.errors import DataError, HiddenLabelError, PluginError
-from mdx.interfaces.dataset import Batch, Sample
+from mdx.interfaces.dataset import Batch, Sample, Task
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
 
@@ -22,7 +22,7 @@ from mdx.training.run import Run
 class Normed(made_up.MadeUp):
     """A network that behaves otherwise in training."""
 
-    def build(self, data: object) -> Model:
+    def build(self, task: Task) -> Model:
         torch.manual_seed(0)
         return Model(encoder=nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2)), other=nn.Dropout(0.5))
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mdx.errors import StoppedError
+from mdx.interfaces.adapter import networks_of
 from mdx.runs.checkpoint import load_tree
 
 TICKS = range(2, 42, 4)
@@ -89,7 +90,10 @@ def test_a_stop_request_ends_the_run_at_the_next_step_and_keeps_the_last_epoch(
     tmp_path: Path, uninterrupted: Path
 ) -> None:
     run = made_up.Run(
-        tmp_path, (method := made_up.MadeUp(made_up.MadeUpConfig())), method.build(made_up.dataset()), seed=3
+        tmp_path,
+        (method := made_up.MadeUp(made_up.MadeUpConfig())),
+        networks_of(method, made_up.dataset().task),
+        seed=3,
     )
     run.stop_requested = True
     with pytest.raises(StoppedError, match="mdx resume"):

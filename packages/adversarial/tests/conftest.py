@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 class Nothing(Adapter[MethodConfig]):
     """A method that does nothing: its run is what tests need."""
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         return Model()
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None: ...

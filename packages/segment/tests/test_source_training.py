@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from mdx.errors import DataError, HiddenLabelError
-from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, networks_of
+from mdx.interfaces.dataset import Dataset, Task
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
 from mdx_segment.networks import ResidualUNet2d
@@ -17,7 +17,7 @@ from mdx_segment.training import mean_dice, train_slices
 
 
 class _Nothing(Adapter[MethodConfig]):
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         return Model(network=ResidualUNet2d(1, 1, 2))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None: ...
@@ -34,7 +34,7 @@ def _config(**values: float) -> SourceTraining:
 def _trained(folder: Path, data: Dataset, config: SourceTraining, **options: str) -> Run:
     method = _Nothing(MethodConfig.model_validate({}))
     torch.manual_seed(1)
-    run = Run(folder, method, method.build(data), seed=1, **options)
+    run = Run(folder, method, networks_of(method, data.task), seed=1, **options)
     train_slices(run.model.network, data, run, config, "source")
     return run
 

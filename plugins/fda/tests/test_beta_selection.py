@@ -10,7 +10,7 @@ import torch
 from mdx.errors import ConfigError, DataError, HiddenLabelError
 from mdx.evaluation.cases import predict
 from mdx.evaluation.segmentation import SegmentationEvaluator
-from mdx.interfaces.adapter import Reference
+from mdx.interfaces.adapter import Reference, networks_of
 from mdx.interfaces.dataset import Case, Dataset, Sample
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.shown import read_shown
@@ -41,7 +41,7 @@ def three_sites(two_sites: Dataset) -> Dataset:
 
 def fitted(folder: Path, data: Dataset, method: FDA) -> Run:
     torch.manual_seed(0)
-    run = Run(folder, method, method.build(data), seed=0)
+    run = Run(folder, method, networks_of(method, data.task), seed=0)
     method.fit(data, run.model, run)
     run.finish()
     return run
@@ -175,7 +175,7 @@ def test_a_restored_method_uses_the_radius_that_was_chosen(chosen: tuple[FDA, Ru
     method, run = chosen
     tree = load_tree(run.directory / "checkpoints" / "final.safetensors")
     again = FDA(config())
-    model = again.build(three_sites)
+    model = networks_of(again, three_sites.task)
     again.restore(tree["adapter"], model)
     model.load_saved(tree["model"])
     for case in three_sites.where(split="test").cases:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mdx.errors import DataError, MdxError, PluginError, UsageError
 from mdx.evaluation.cases import predict
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
+from mdx.interfaces.adapter import Adapter, Prediction, Reference, networks_of
 from mdx.interfaces.dataset import Dataset, Sample
 from mdx.runs.checkpoint import load_tree, save_tree
 from mdx.training.run import Run
@@ -34,7 +34,7 @@ def config(**values: object) -> FDAConfig:
 
 def fitted(folder: Path, data: Dataset, method: Adapter[FDAConfig], seed: int = 0) -> Run:
     torch.manual_seed(seed)
-    run = Run(folder, method, method.build(data), seed=seed)
+    run = Run(folder, method, networks_of(method, data.task), seed=seed)
     method.fit(data, run.model, run)
     run.finish()
     return run
@@ -43,7 +43,7 @@ def fitted(folder: Path, data: Dataset, method: Adapter[FDAConfig], seed: int = 
 def reloaded(run: Run, data: Dataset, method: Adapter[FDAConfig]) -> tuple[Adapter[FDAConfig], object]:
     """A fresh method, restored from the final checkpoint as core does it."""
     tree = load_tree(run.directory / "checkpoints" / "final.safetensors")
-    model = method.build(data)
+    model = networks_of(method, data.task)
     method.restore(tree["adapter"], model)
     model.load_saved(tree["model"])
     return method, model
@@ -275,7 +275,7 @@ def test_a_reference_is_refused(two_sites: Dataset, tmp_path: Path) -> None:
 def test_applying_before_fitting_is_one_message(two_sites: Dataset) -> None:
     method = FDA(config())
     with pytest.raises(PluginError, match="no donor bank"):
-        predict(method, method.build(two_sites), two_sites.load(two_sites.cases[0]))
+        predict(method, networks_of(method, two_sites.task), two_sites.load(two_sites.cases[0]))
 
 
 def test_a_donor_that_is_gone_is_named(two_sites: Dataset, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from made_classes import Fit, make_classes
 from torch import nn
 
 from mdx.evaluation.cases import predict
-from mdx.interfaces.dataset import Dataset
+from mdx.interfaces.dataset import Dataset, Task
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
 from mdx_adversarial.probe import probe_accuracy
@@ -26,15 +26,15 @@ def plain_encoder() -> Encoder:
 
 
 class PlainL2I(L2I):
-    def build(self, data: Dataset) -> Model:
-        model = super().build(data)
+    def build(self, task: Task) -> Model:
+        model = super().build(task)
         model["encoder"] = plain_encoder()
         return model
 
 
 class PlainVanilla(Vanilla):
-    def build(self, data: Dataset) -> Model:
-        model = super().build(data)
+    def build(self, task: Task) -> Model:
+        model = super().build(task)
         model["encoder"] = plain_encoder()
         return model
 

@@ -300,7 +300,7 @@ def test_choosing_the_best_without_validation_cases_is_refused(fit: Fit) -> None
 def test_a_finished_run_predicts_without_its_domain_head(fit: Fit) -> None:
     data = make_classes()
     run = fit(DANN, data)
-    fresh = DANN(run.adapter.config).build(Dataset(data.task, (), data.loader))
+    fresh = DANN(run.adapter.config).build(data.task)
     assert "head" not in fresh
     fresh.load_saved(load_tree(run.directory / "checkpoints" / "final.safetensors")["model"])
     sample = data.load(data.cases[0])

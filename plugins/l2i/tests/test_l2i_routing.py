@@ -13,6 +13,7 @@ from made_classes import CONFOUNDED, SMALL, Fit, make_classes
 from torch import Tensor, nn
 
 from mdx.data.batches.sampling import make_loader
+from mdx.interfaces.adapter import networks_of
 from mdx.interfaces.dataset import Batch
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
@@ -26,7 +27,7 @@ from mdx_l2i.networks import Centers
 def method(**settings: Any) -> tuple[L2I, Model]:
     adapter = L2I(L2IConfig.model_validate({**SMALL, "standardise_pooled": False, **settings}))
     torch.manual_seed(0)
-    return adapter, adapter.build(make_classes())
+    return adapter, networks_of(adapter, make_classes().task)
 
 
 def some_batch(seed: int = 0, n: int = 6) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from made_classes import SMALL, make_classes
 from process_pairs import Watch, fabric_of, leave
 
+from mdx.interfaces.adapter import networks_of
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 from mdx_l2i.adapter import L2I
@@ -21,7 +22,7 @@ def work(rank: int, port: int, folder: str) -> None:
     adapter = L2I(L2IConfig.model_validate(settings))
     data = make_classes()
     torch.manual_seed(rank)  # the first process's weights are the ones that count
-    run = Run(Path(folder), adapter, adapter.build(data), seed=1, fabric=fabric)
+    run = Run(Path(folder), adapter, networks_of(adapter, data.task), seed=1, fabric=fabric)
     watch = Watch(run, "val/monitored")
     adapter.fit(hide(data, "train"), run.model, run)
     leave(run, rank, folder, steps=run.steps, monitored=watch.seen)

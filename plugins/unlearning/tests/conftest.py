@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mdx.interfaces.adapter import Adapter
+from mdx.interfaces.adapter import Adapter, networks_of
 from mdx.interfaces.dataset import Dataset
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
@@ -49,7 +49,7 @@ def fit(tmp_path: Path) -> Callable[..., Run]:
         where = folder or tmp_path / f"run{next(count)}"
         where.mkdir(exist_ok=True)
         torch.manual_seed(seed)
-        run = Run(where, adapter, adapter.build(data), seed=seed)
+        run = Run(where, adapter, networks_of(adapter, data.task), seed=seed)
         run.journal.stream = open(os.devnull, "w")  # noqa: SIM115, PTH123 - lives as long as the run
         adapter.fit(hide(data, "never"), run.model, run)
         run.finish()

@@ -61,7 +61,7 @@ def test_the_label_is_learnt(three_sites: Dataset, fit: Fit) -> None:
 
 def test_a_method_without_its_head_still_predicts(three_sites: Dataset, fit: Fit) -> None:
     run = fit(Unlearning, three_sites)
-    fresh = Unlearning(run.adapter.config).build(Dataset(three_sites.task, (), three_sites.loader))
+    fresh = Unlearning(run.adapter.config).build(three_sites.task)
     assert "head" not in fresh
     fresh.load_saved(load_tree(run.directory / "checkpoints" / "final.safetensors")["model"])
     sample = three_sites.load(three_sites.cases[0])

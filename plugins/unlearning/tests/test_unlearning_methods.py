@@ -11,7 +11,7 @@ import torch
 from made_ages import SMALL, Fit
 from torch import Tensor, nn
 
-from mdx.interfaces.dataset import Batch, Dataset
+from mdx.interfaces.dataset import Batch, Dataset, Task
 from mdx.interfaces.model import Model
 from mdx.runs.checkpoint import load_tree
 from mdx.training.run import Run
@@ -61,7 +61,7 @@ def test_validation_logs_the_pooled_error_and_the_sum_of_each_domains_mean(
     three_sites: Dataset, tmp_path: Path
 ) -> None:
     cohort = TrainingCohort(three_sites, CONFIG)
-    model = predicts_zero(Unlearning(CONFIG.model_copy(update={"feature_size": 4})).build(three_sites).encoder)
+    model = predicts_zero(Unlearning(CONFIG.model_copy(update={"feature_size": 4})).build(three_sites.task).encoder)
     epoch = Epoch("train", 0)
     validate(epoch, model, cohort, run_of(model, tmp_path), CONFIG.model_copy(update={"probe_every": 0}))
     ages = {site: [c.columns["age"] ** 2 for c in cohort.val.cases if c.site == site] for site in "ABC"}
@@ -135,10 +135,9 @@ def test_the_encoder_of_dann_is_given_the_heads_gradient_reversed_and_scaled(
     ratios: list[float] = []
 
     class Watched(DANN):
-        def build(self, data: Dataset) -> Model:
-            model = super().build(data)
+        def build(self, task: Task) -> Model:
+            model = super().build(task)
             model.encoder.register_forward_hook(lambda _, __, out: features.append(out))
-            model.head.register_forward_pre_hook(lambda _, inputs: seen_by_head.append(inputs[0]))
             return model
 
     plain = Run.step
@@ -149,6 +148,12 @@ def test_the_encoder_of_dann_is_given_the_heads_gradient_reversed_and_scaled(
         ratios.append(float(((ours - main) * heads).sum() / heads.square().sum()))
         plain(run, optimizer, loss, **options)
 
+    def add(run: Run, head: nn.Module) -> None:
+        head.register_forward_pre_hook(lambda _, inputs: seen_by_head.append(inputs[0]))
+        with_head(run, head=head)
+
+    with_head = Run.add
+    monkeypatch.setattr(Run, "add", add)
     monkeypatch.setattr(Run, "step", step)
     fit(Watched, three_sites, epochs=2, pretrain_epochs=0, steps=1, probe_every=0, alpha=1.0)
     assert ratios == pytest.approx([0.0, -reversal_scale(0.5)], abs=1e-3)
@@ -165,7 +170,7 @@ def test_the_probe_in_validation_learns_from_training_features_and_is_scored_on_
 
     monkeypatch.setattr("mdx_unlearning.training.probe_accuracy", recorded)
     cohort = TrainingCohort(three_sites, CONFIG)
-    model = Unlearning(CONFIG).build(three_sites)
+    model = Unlearning(CONFIG).build(three_sites.task)
     run = run_of(model, tmp_path)
     validate(Epoch("unlearn", 0), model, cohort, run, CONFIG)
     for data, (features, sites) in zip((cohort.train, cohort.val), (given[:2], given[2:]), strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from made_ages import SMALL, make_ages
 from process_pairs import Watch, fabric_of, leave
 
+from mdx.interfaces.adapter import networks_of
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 from mdx_unlearning.adapter import Unlearning
@@ -19,7 +20,7 @@ def work(rank: int, port: int, folder: str) -> None:
     settings = {**SMALL, "unlearn_on": "overlap", "steps": None, "epochs": 6, "lr_unlearn": 0.02, "patience": 2}
     adapter = Unlearning(UnlearningConfig.model_validate(settings))
     data = make_ages({"A": 32, "B": 16}, {"A": (40, 65), "B": (55, 80)})
-    run = Run(Path(folder), adapter, adapter.build(data), seed=1, fabric=fabric)
+    run = Run(Path(folder), adapter, networks_of(adapter, data.task), seed=1, fabric=fabric)
     watch = Watch(run, "val/main")
     adapter.fit(hide(data, "never"), run.model, run)
     leave(run, rank, folder, steps=run.steps, monitored=watch.seen)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 from mdx.views import RandomSlices
 
 
@@ -19,8 +19,8 @@ class CalmConfig(MethodConfig):
 class Calm(Adapter[CalmConfig]):
     adapts = True
 
-    def build(self, data: Dataset) -> Model:
-        channels, classes = len(data.task.channels), len(data.task.classes)
+    def build(self, task: Task) -> Model:
+        channels, classes = len(task.channels), len(task.classes)
         return Model(
             network=nn.Sequential(
                 nn.Conv2d(channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.1),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 
 STRIDE = 8
 
@@ -21,13 +21,13 @@ class DotsConfig(MethodConfig):
 
 
 class Dots(Adapter[DotsConfig]):
-    def build(self, data: Dataset) -> Model:
-        self.sizes = torch.ones(len(data.task.classes), 2)
-        channels, layers = len(data.task.channels), []
+    def build(self, task: Task) -> Model:
+        self.sizes = torch.ones(len(task.classes), 2)
+        channels, layers = len(task.channels), []
         for width in (16, 32, 64):
             layers += [nn.Conv2d(channels, width, 3, stride=2, padding=1), nn.GroupNorm(4, width), nn.ReLU()]
             channels = width
-        return Model(centres=nn.Sequential(*layers, nn.Conv2d(channels, len(data.task.classes), 3, padding=1)))
+        return Model(centres=nn.Sequential(*layers, nn.Conv2d(channels, len(task.classes), 3, padding=1)))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         train = data.where(split="train").labelled

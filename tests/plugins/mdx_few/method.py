@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Weights
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task, Weights
 from mdx.views import RandomSlices
 
 
@@ -18,10 +18,10 @@ class FewConfig(MethodConfig):
 
 
 class Few(Adapter[FewConfig]):
-    def build(self, data: Dataset) -> Model:
-        channels, width = len(data.task.channels), self.config.width
+    def build(self, task: Task) -> Model:
+        channels, width = len(task.channels), self.config.width
         layers = [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
-        return Model(encoder=nn.Sequential(*layers), head=nn.Conv2d(width, len(data.task.classes), 1))
+        return Model(encoder=nn.Sequential(*layers), head=nn.Conv2d(width, len(task.classes), 1))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         c = self.config

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 
 
 class FindingsConfig(MethodConfig):
@@ -15,14 +15,14 @@ class FindingsConfig(MethodConfig):
 
 
 class Findings(Adapter[FindingsConfig]):
-    def build(self, data: Dataset) -> Model:
-        channels, self.exclusive = len(data.task.channels), data.task.kind == "classification"
+    def build(self, task: Task) -> Model:
+        channels, self.exclusive = len(task.channels), task.kind == "classification"
         encoder = nn.Sequential(
             nn.Conv2d(channels, 16, 3, stride=2, padding=1), nn.ReLU(),
             nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
         )  # fmt: skip
         decoder = nn.Sequential(nn.Conv2d(32, 16 * channels, 3, padding=1), nn.PixelShuffle(4))
-        return Model(encoder=encoder, decoder=decoder, head=nn.Linear(32, len(data.task.classes)))
+        return Model(encoder=encoder, decoder=decoder, head=nn.Linear(32, len(task.classes)))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         c = self.config

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import DataError
 
 POINTS = torch.linspace(0, 1, 33)
@@ -19,7 +19,7 @@ class LooksConfig(MethodConfig):
 
 
 class Looks(Adapter[LooksConfig]):
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         self.quantiles: dict[str, Tensor] = {}
         return Model(nothing=nn.Identity())
 

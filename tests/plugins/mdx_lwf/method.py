@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 
 
 class LwFConfig(MethodConfig):
@@ -22,9 +22,9 @@ class LwFConfig(MethodConfig):
 class LwF(Adapter[LwFConfig]):
     """Cross-entropy at each new site, and the divergence from the answers of the network before it (teacher)."""
 
-    def build(self, data: Dataset) -> Model:
-        first = nn.Linear(16 * len(data.task.channels), 16)
-        last = nn.Linear(16, len(data.task.classes))
+    def build(self, task: Task) -> Model:
+        first = nn.Linear(16 * len(task.channels), 16)
+        last = nn.Linear(16, len(task.classes))
         return Model(network=nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), first, nn.Dropout(0.2), last))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:

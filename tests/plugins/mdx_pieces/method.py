@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 from mdx.views import Piece, RandomSlices, SlicePairs, Slices
 
 
@@ -37,10 +37,10 @@ def middle_slices(data: Dataset, rng: np.random.Generator) -> Iterator[tuple[int
 
 
 class Pairs(Adapter[PairsConfig]):
-    def build(self, data: Dataset) -> Model:
-        channels = len(data.task.channels)
+    def build(self, task: Task) -> Model:
+        channels = len(task.channels)
         encoder = nn.Sequential(nn.Conv2d(3 * channels, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1))
-        return Model(encoder=encoder, mask=nn.Conv2d(8, len(data.task.classes), 1), order=nn.Linear(8, 16))
+        return Model(encoder=encoder, mask=nn.Conv2d(8, len(task.classes), 1), order=nn.Linear(8, 16))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         c, train = self.config, data.where(split="train").labelled

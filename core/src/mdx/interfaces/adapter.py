@@ -12,7 +12,7 @@ from mdx.config import Settings
 if TYPE_CHECKING:  # the settings of every plugin start from here, and are shown without torch
     import numpy as np
 
-    from mdx.interfaces.dataset import Dataset, Sample
+    from mdx.interfaces.dataset import Dataset, Sample, Task
     from mdx.interfaces.geometry import Geometry
     from mdx.interfaces.model import Model
     from mdx.training.run import Run
@@ -70,6 +70,7 @@ class Adapter(ABC, Generic[ConfigT]):
 
     Attributes:
         config: the validated settings.
+        task: what is to be predicted; there before ``build``.
         needs_data: whether ``apply`` needs the run's own data again (see ``attach``).
         adapts: whether ``apply`` trains on the image it is given (test-time adaptation). Its networks are then copies
             that are thrown away, with gradients allowed, and torch's random numbers depend on the image alone: a
@@ -81,13 +82,18 @@ class Adapter(ABC, Generic[ConfigT]):
     needs_data: bool = False
     adapts: bool = False
     own_network: Any = None
+    task: Task
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
 
     @abstractmethod
-    def build(self, data: Dataset) -> Model:
-        """The untrained networks, from ``data.task`` and the sites alone; no image is read here."""
+    def build(self, task: Task) -> Model:
+        """The untrained networks that ``apply`` needs; one that only training needs comes in ``fit`` by ``run.add``.
+
+        One that depends on the cases, such as a network for each target site, is made in ``fit`` and, from ``state()``,
+        in ``restore``.
+        """
 
     def require(self, data: Dataset) -> None:
         """Raise DataError if the method cannot be trained on ``data``, which is what ``fit`` will see.
@@ -114,4 +120,10 @@ class Adapter(ABC, Generic[ConfigT]):
         """Take back ``state()``; called before the weights are loaded, so networks may be resized here."""
 
 
-__all__ = ["Adapter", "ConfigT", "MethodConfig", "Prediction", "Reference"]
+def networks_of(adapter: Adapter[Any], task: Task) -> Model:
+    """The untrained networks of ``adapter`` for ``task``, which it knows from now on as ``adapter.task``."""
+    adapter.task = task
+    return adapter.build(task)
+
+
+__all__ = ["Adapter", "ConfigT", "MethodConfig", "Prediction", "Reference", "networks_of"]

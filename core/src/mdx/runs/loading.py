@@ -11,8 +11,8 @@ from mdx.config import Resolved, read_config_file, resolve
 from mdx.data.labels import label_of
 from mdx.errors import DataError, PluginError, UsageError
 from mdx.evaluation.cases import predict
-from mdx.interfaces.adapter import Adapter, Prediction, Reference
-from mdx.interfaces.dataset import Case, Dataset, Sample, Task
+from mdx.interfaces.adapter import Adapter, Prediction, Reference, networks_of
+from mdx.interfaces.dataset import Sample, Task
 from mdx.interfaces.model import Model
 from mdx.plugins.activation import adapter_types, own_network_type
 from mdx.plugins.discovery import Plugin, find_plugin
@@ -89,7 +89,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     adapter = adapter_type(settings.method)
     reader = own_network_type(plugin)
     adapter.own_network = reader.kept(directory) if reader else None
-    model = adapter.build(Dataset(task, (), no_cases))
+    model = networks_of(adapter, task)
     tree = load_tree(final_checkpoint(directory))
     _refuse_useless(tree["model"], final_checkpoint(directory))
     adapter.restore(tree["adapter"], model)
@@ -127,8 +127,3 @@ def task_from(facts: Mapping[str, Any]) -> Task:
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
     values["label_values"] = tuple(tuple(v) for v in facts.get("label_values", ()))
     return Task(**values)
-
-
-def no_cases(case: Case, visible: bool) -> Sample:
-    """The loader of a dataset that has no cases."""
-    raise DataError("this run was loaded without its data", "apply it to files", case.id)

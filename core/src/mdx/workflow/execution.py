@@ -16,6 +16,7 @@ from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
 from mdx.evaluation.cases import evaluators_for, score_cases
 from mdx.files import write_atomically, write_json
+from mdx.interfaces.adapter import networks_of
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.own_network import OwnNetwork
 from mdx.plugins.activation import adapter_types, own_network_type
@@ -230,7 +231,7 @@ def own_network(plan: Plan, data: Dataset) -> OwnNetwork | None:
 
 
 def hide(data: Dataset, target_labels: str) -> Dataset:
-    """``data`` as ``build`` and ``fit`` may see it: test labels never, target labels as far as the method has declared.
+    """``data`` as ``fit`` may see it: test labels never, target labels as far as the method has declared.
 
     The same holds for each of its cohorts.
     """
@@ -296,7 +297,7 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
     adapter.own_network = reader.kept(directory) if reader else None
     torch.manual_seed(plan.seed)  # initial weights
     visible = hide(data, plan.target_labels)
-    model = adapter.build(visible)
+    model = networks_of(adapter, data.task)
 
     def evaluate(part: Dataset) -> list[dict[str, Any]]:
         live = LoadedRun(directory, plan.plugin, settings, part.task, adapter, model)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import DataError, PluginError, UsageError
 from mdx_fda.bank import Bank, require_unit_range
 from mdx_fda.config import FDAConfig
@@ -27,9 +27,9 @@ class FDA(Adapter[FDAConfig]):
         self.bank: Bank | None = None  # made by fit, restore or attach
         self.curves: Curves | None = None  # made by fit where beta is selected
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """The source network."""
-        return build_network(data, self.config, self.own_network)
+        return build_network(task, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train the source network; nothing is trained on the target, whose val cases may choose beta."""

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import DataError
 from mdx_fda.config import FDAConfig
 from mdx_fda.source import build_network, fit_source, unet
 from mdx_segment.inference import predict_volume
-from mdx_segment.networks import ResidualUNet2d
 from mdx_segment.training import train_slices
 
 QUANTILES = 2048
@@ -22,9 +21,9 @@ QUANTILES = 2048
 class NoAdaptation(Adapter[FDAConfig]):
     """The source network on target images as they are (row ``no_da``)."""
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """The source network."""
-        return build_network(data, self.config, self.own_network)
+        return build_network(task, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source."""
@@ -47,9 +46,9 @@ class HistogramMatching(Adapter[FDAConfig]):
         super().__init__(config)
         self.quantiles = np.zeros((0, QUANTILES), np.float32)
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """The source network."""
-        return build_network(data, self.config, self.own_network)
+        return build_network(task, self.config, self.own_network)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source, and remember its intensities."""
@@ -82,12 +81,10 @@ class Oracle(Adapter[FDAConfig]):
         super().__init__(config)
         self.sites: list[str] = []  # of the targets, in the order of their networks
         self.sources: list[str] = []
-        self.channels = self.classes = 1
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """The source network; those of the targets are made in ``fit`` and ``restore``, when the roles are known."""
-        self.channels, self.classes = len(data.task.channels), len(data.task.classes)
-        return Model(network=unet(data, self.config))
+        return Model(network=unet(task, self.config))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train on the source, then on each target site, with equal budgets."""
@@ -121,7 +118,7 @@ class Oracle(Adapter[FDAConfig]):
         self.sites = sites
         for i in range(len(sites)):
             if f"target{i}" not in model:
-                model[f"target{i}"] = ResidualUNet2d(self.channels, self.classes, self.config.filters)
+                model[f"target{i}"] = unet(self.task, self.config)
 
     def state(self) -> dict[str, Any]:
         """The sites that there are networks for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdx import Dataset, Model, Run
+from mdx import Dataset, Model, Run, Task
 from mdx.errors import DataError
 from mdx_fda.config import FDAConfig
 from mdx_segment.brought import BroughtNetwork
@@ -12,18 +12,18 @@ from mdx_segment.own_network import SliceNetwork
 from mdx_segment.training import train_slices
 
 
-def unet(data: Dataset, config: FDAConfig) -> ResidualUNet2d:
+def unet(task: Task, config: FDAConfig) -> ResidualUNet2d:
     """The paper's U-Net for the channels and classes of the task; one logit a class."""
-    if not data.task.classes:
+    if not task.classes:
         raise DataError("the masks hold no class", "give masks with values above 0, column 'mask'")
-    return ResidualUNet2d(len(data.task.channels), len(data.task.classes), config.filters)
+    return ResidualUNet2d(len(task.channels), len(task.classes), config.filters)
 
 
-def build_network(data: Dataset, config: FDAConfig, own: SliceNetwork | None) -> Model:
+def build_network(task: Task, config: FDAConfig, own: SliceNetwork | None) -> Model:
     """A model with the one network: the paper's U-Net, or that of an ONNX or TorchScript file."""
     if own is not None and own.module is not None:
-        return Model(network=BroughtNetwork(own, data.task.classes))
-    return Model(network=unet(data, config))
+        return Model(network=BroughtNetwork(own, task.classes))
+    return Model(network=unet(task, config))
 
 
 def fit_source(data: Dataset, model: Model, run: Run, config: FDAConfig, own: SliceNetwork | None) -> None:

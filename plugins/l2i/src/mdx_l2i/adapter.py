@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx_adversarial.samplers import OnePerClass
 from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig
@@ -34,11 +34,10 @@ class L2I(Adapter[L2IConfig]):
     target image of each class. The encoder never sees a gradient of L_cls. Source: Wolleb et al. 2022, Eq. 1-3.
     """
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """Encoder, classifier and class centres."""
-        model = make_classifier_model(data, self.config)
-        model["centers"] = make_centers(data, self.config)
-        self.classes = data.task.classes
+        model = make_classifier_model(task, self.config)
+        model["centers"] = make_centers(task, self.config)
         return model
 
     def require(self, data: Dataset) -> None:
@@ -106,4 +105,6 @@ class L2I(Adapter[L2IConfig]):
         """
         made = predict(sample, model)
         distances = np.linalg.norm(model.centers().cpu().numpy() - made.embedding, axis=1)
-        return replace(made, details={"distance_to_center": dict(zip(self.classes, distances.tolist(), strict=True))})
+        return replace(
+            made, details={"distance_to_center": dict(zip(self.task.classes, distances.tolist(), strict=True))}
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import ConfigError
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.layers import DomainHead, gradient_reversal, reversal_scale
@@ -43,9 +43,9 @@ class Vanilla(OnTheCohort):
     weighs each case by 1 / cases in its cell (row ``weighted``).
     """
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """Encoder and classifier."""
-        return make_classifier_model(data, self.config)
+        return make_classifier_model(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Train until the target's validation cross-entropy stops falling."""
@@ -83,9 +83,9 @@ class DANN(OnTheCohort):
     Source: Ganin et al. 2016; a head of several classes, one a domain.
     """
 
-    def build(self, data: Dataset) -> Model:
-        """Encoder, classifier and domain head."""
-        return model_with_head(data, self.config, "dann")
+    def build(self, task: Task) -> Model:
+        """Encoder and classifier."""
+        return make_classifier_model(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """L_cls + alpha L_domain, in one update."""
@@ -94,6 +94,7 @@ class DANN(OnTheCohort):
         cohort.require_every_class(cohort.train, "training cases")
         begin(run, model, cohort, c)
         domains = cohort.domains("dann")
+        run.add(head=DomainHead(c.latent, len(domains)))
         optimizer = make_adam(run, model, c, [model.head])
 
         def losses(batch: Batch) -> Losses:
@@ -122,9 +123,9 @@ class Unlearning(OnTheCohort):
     studies, as that of the other rows, not a sum over domains as in Eq. 1 of that paper. Source: Dinsdale et al. 2020.
     """
 
-    def build(self, data: Dataset) -> Model:
-        """Encoder, classifier and domain head."""
-        return model_with_head(data, self.config, "unlearning")
+    def build(self, task: Task) -> Model:
+        """Encoder and classifier."""
+        return make_classifier_model(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Both stages together have at most the epochs of the other rows, and each chooses its weights as they do."""
@@ -134,6 +135,7 @@ class Unlearning(OnTheCohort):
         cohort.require_every_class(cohort.train, "training cases")
         begin(run, model, cohort, c)
         domains = cohort.domains("unlearning")
+        run.add(head=DomainHead(c.latent, len(domains)))
         sampler = AllDomains(domains, c.batch_size, cohort.steps)
         batches = mixed_batches(run, cohort, sampler, {"domain": domains.index})
         before = round(c.warmup * c.epochs)
@@ -176,9 +178,9 @@ class Contrastive(OnTheCohort):
     here.
     """
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """Encoder and classifier."""
-        return make_classifier_model(data, self.config)
+        return make_classifier_model(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Both losses in one update; neither has parameters of the other."""
@@ -208,17 +210,6 @@ class Contrastive(OnTheCohort):
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
         """Class probabilities and the latent vector."""
         return predict(sample, model)
-
-
-def model_with_head(data: Dataset, config: L2IConfig, method: str) -> Model:
-    """Encoder, classifier and, where there are training cases, a head for their domains: prediction needs none.
-
-    Raises DataError where there is one domain only.
-    """
-    model = make_classifier_model(data, config)
-    if len(data):
-        model["head"] = DomainHead(config.latent, len(Cohort(data, config).domains(method)))
-    return model
 
 
 def refuse_parts(config: L2IConfig, method: str) -> None:

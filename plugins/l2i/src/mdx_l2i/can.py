@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import ConfigError, DataError
 from mdx_adversarial.losses import contrastive_domain_discrepancy
 from mdx_l2i.baselines import refuse_parts
@@ -29,9 +29,9 @@ MOST_ROUNDS = 100
 class CAN(Adapter[L2IConfig]):
     """Cross-entropy on the source, and the contrastive discrepancy between source classes and target clusters."""
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """Encoder and classifier."""
-        return make_classifier_model(data, self.config)
+        return make_classifier_model(task, self.config)
 
     def require(self, data: Dataset) -> None:
         """Every class must occur among the source's training cases."""

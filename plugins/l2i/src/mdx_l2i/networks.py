@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Dataset, Model
+from mdx import Model, Task
 from mdx.errors import ConfigError, DataError
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.inception import InceptionResNetV1, last_grid
@@ -161,15 +161,15 @@ def _resnet18(channels: int, config: L2IConfig) -> nn.Module:
     return network
 
 
-def make_classifier_model(data: Dataset, config: L2IConfig) -> Model:
+def make_classifier_model(task: Task, config: L2IConfig) -> Model:
     """``encoder`` and ``classifier``: what every row of the table shares."""
-    encoder = make_encoder(len(data.task.channels), data.task.dims, config)
-    return Model(encoder=encoder, classifier=nn.Linear(config.latent, len(data.task.classes)))
+    encoder = make_encoder(len(task.channels), task.dims, config)
+    return Model(encoder=encoder, classifier=nn.Linear(config.latent, len(task.classes)))
 
 
-def make_centers(data: Dataset, config: L2IConfig) -> nn.Module:
+def make_centers(task: Task, config: L2IConfig) -> nn.Module:
     """The class centres. Raises ConfigError for fixed ones of other than two classes."""
-    classes = data.task.classes
+    classes = task.classes
     if config.centers == "learned":
         return Centers(len(classes), config.latent, normalise=config.center_norm == "forward")
     if len(classes) != 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx_adversarial.samplers import AllDomains, Composed
 from mdx_adversarial.updates import (
     UnlearningOptimizers,
@@ -14,8 +14,9 @@ from mdx_unlearning.training import (
     DOMAIN_LOSSES,
     check_validation,
     main_loss,
+    make_head,
     predict,
-    predictor_with_head,
+    predictor,
     pretrain,
     second_stage,
     set_label_scale,
@@ -31,9 +32,9 @@ class Unlearning(Adapter[UnlearningConfig]):
     no part in it. Source: Dinsdale, Jenkinson and Namburete, MICCAI 2020.
     """
 
-    def build(self, data: Dataset) -> Model:
-        """Encoder, regressor and domain head."""
-        return predictor_with_head(data, self.config, "unlearning")
+    def build(self, task: Task) -> Model:
+        """Encoder and regressor."""
+        return predictor(task, self.config)
 
     def require(self, data: Dataset) -> None:
         """There must be labelled source cases, validation cases of them, and in regime B cases that overlap."""
@@ -47,6 +48,7 @@ class Unlearning(Adapter[UnlearningConfig]):
         c = self.config
         cohort = TrainingCohort(data, c)
         check_validation(cohort, c)
+        run.add(head=make_head(cohort, c, "unlearning"))
         other = OverlapCohort(data, cohort, c) if c.unlearn_on == "overlap" else None
         if other is not None:
             run.note(f"Unlearnt on {len(other.train)} cases: {other.where}.")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx_adversarial.layers import gradient_reversal, reversal_scale
 from mdx_adversarial.samplers import AllDomains
 from mdx_unlearning.cohort import TrainingCohort
@@ -16,9 +16,9 @@ from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.training import (
     check_validation,
     main_loss,
+    make_head,
     predict,
     predictor,
-    predictor_with_head,
     pretrain,
     second_stage,
     set_label_scale,
@@ -35,9 +35,9 @@ class Normal(Adapter[UnlearningConfig]):
 
     monitor = "val/pooled"
 
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         """Encoder and regressor."""
-        return predictor(data, self.config)
+        return predictor(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """As many epochs as unlearning has in both stages, at the learning rate of stage 1."""
@@ -90,15 +90,16 @@ class NormalConditioned(Normal):
 class DANN(Adapter[UnlearningConfig]):
     """Gradient reversal: head and encoder are moved at once, in opposite senses. Source: Ganin et al. 2016."""
 
-    def build(self, data: Dataset) -> Model:
-        """Encoder, regressor and domain head."""
-        return predictor_with_head(data, self.config, "dann")
+    def build(self, task: Task) -> Model:
+        """Encoder and regressor."""
+        return predictor(task, self.config)
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Stage 1 as unlearning's, then L_p + alpha L_d behind the reversal, whose scale grows from 0 to 1."""
         c = self.config
         cohort = TrainingCohort(data, c)
         check_validation(cohort, c)
+        run.add(head=make_head(cohort, c, "dann"))
         set_label_scale(model, cohort, c)
         pretrain(model, cohort, run, c)
         optimizer = run.optimizer("dann", model.parameters(), lr=c.stage2_lr)

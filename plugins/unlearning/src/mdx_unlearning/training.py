@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Batch, Dataset, Model, Prediction, Sample
+from mdx import Batch, Dataset, Model, Prediction, Sample, Task
 from mdx.errors import DataError
 from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.layers import DomainHead
@@ -27,29 +27,21 @@ if TYPE_CHECKING:
 DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
 
 
-def predictor(data: Dataset, config: UnlearningConfig) -> Model:
+def predictor(task: Task, config: UnlearningConfig) -> Model:
     """``encoder`` and ``regressor`` for the channels and dimensions of the task."""
     encoder = VGGEncoder(
-        len(data.task.channels), data.task.dims, config.width, config.stages, config.stem_stride, config.feature_size
+        len(task.channels), task.dims, config.width, config.stages, config.stem_stride, config.feature_size
     )
     return Model(encoder=encoder, regressor=Regressor(config.feature_size))
 
 
-def predictor_with_head(data: Dataset, config: UnlearningConfig, method: str) -> Model:
-    """As ``predictor``, with a ``head`` for the domains of the training cases, where there are cases.
-
-    Without cases (a finished run that is loaded) there is no head: prediction needs none. Raises DataError where there
-    is one domain only.
-    """
-    model = predictor(data, config)
-    if len(data):
-        domains = TrainingCohort(data, config).domains
-        domains.require_several(method)
-        head = DomainHead(config.feature_size, len(domains), HIDDEN, config.head_dropout)
-        if config.dropout_of == "cases":
-            head[2] = nn.Dropout1d(config.head_dropout)  # takes (B, features) for one case of B channels
-        model["head"] = head
-    return model
+def make_head(cohort: TrainingCohort, config: UnlearningConfig, method: str) -> DomainHead:
+    """A head for the domains of the training cases. Raises DataError where there is one domain only."""
+    cohort.domains.require_several(method)
+    head = DomainHead(config.feature_size, len(cohort.domains), HIDDEN, config.head_dropout)
+    if config.dropout_of == "cases":
+        head[2] = nn.Dropout1d(config.head_dropout)  # takes (B, features) for one case of B channels
+    return head
 
 
 def predict(sample: Sample, model: Model) -> Prediction:

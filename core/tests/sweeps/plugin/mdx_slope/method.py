@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample
+from mdx import Adapter, Dataset, MethodConfig, Model, Prediction, Reference, Run, Sample, Task
 
 
 class SlopeConfig(MethodConfig):
@@ -27,7 +27,7 @@ def killed_once() -> None:
 
 
 class Slope(Adapter[SlopeConfig]):
-    def build(self, data: Dataset) -> Model:
+    def build(self, task: Task) -> Model:
         model = Model(line=torch.nn.Linear(1, 1))
         with torch.no_grad():
             model.line.weight.fill_(9.0)
