@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from mdx.errors import DataError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.geometry import Geometry
+from mdx_adversarial import probe
 from mdx_adversarial.hooks import mdx_evaluators
+from mdx_adversarial.layers import DomainHead
 from mdx_adversarial.probe import SiteProbe, probe_accuracy, site_probe
 
 UNEQUAL = ["A"] * 300 + ["B"] * 60 + ["C"] * 40
@@ -40,6 +43,35 @@ def test_a_small_site_is_told_whatever_the_seed(seed: int) -> None:
     train[160:, :6] += 0.5
     test[200:, :6] += 0.5
     assert probe_accuracy(train, sites, test, unseen, seed)[0] > 0.57
+
+
+@pytest.mark.parametrize("held_out", [[0, 5, 11], []])
+def test_a_head_is_the_one_that_autograd_and_torchs_adam_would_have_made(
+    held_out: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "MOST_EPOCHS", 60)
+    x = torch.randn(24, 7, generator=torch.Generator().manual_seed(0))
+    y = torch.tensor([0, 1, 2] * 6 + [0] * 6)
+    out = torch.isin(torch.arange(24), torch.tensor(held_out, dtype=torch.long))
+    weights = 1 / torch.bincount(y).float()
+    torch.manual_seed(3)
+    made = probe._trained(x, y, out, weights).state_dict()
+
+    torch.manual_seed(3)
+    head = DomainHead(7, 3)
+    optimizer = torch.optim.Adam(head.parameters(), lr=5e-3)
+    watched, best = (out if held_out else ~out), float("inf")
+    kept: dict[str, torch.Tensor] = {}
+    for _ in range(probe.MOST_EPOCHS):
+        optimizer.zero_grad()
+        F.cross_entropy(head.train()(x[~out]), y[~out], weight=weights).backward()
+        optimizer.step()
+        with torch.no_grad():
+            now = float(F.cross_entropy(head.eval()(x[watched]), y[watched], weight=weights))
+        if now < best:
+            best, kept = now, {k: v.clone() for k, v in head.state_dict().items()}
+    for name, value in kept.items():
+        torch.testing.assert_close(made[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_recalls_are_averaged_over_sites_not_over_cases() -> None:
