@@ -12,8 +12,8 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from mdx.evaluation.classification import SET_SCORES
-from mdx.evaluation.paired import case_scores, compare_group, rank_biserial, set_scores, site_gap
-from mdx.evaluation.statistics import paired_comparison, summarise
+from mdx.evaluation.paired import case_scores, compare_group, paired, rank_biserial, set_scores, site_gap
+from mdx.evaluation.statistics import summarise
 
 SUBJECTS = [f"s{i:02d}" for i in range(20)]
 
@@ -83,7 +83,7 @@ def test_a_pair_is_that_of_the_report_of_a_run() -> None:
     table = example()
     subjects = [s for s in SUBJECTS[:10] for _ in range(2)]
     row = pair(compared(table, subjects), "a", "b")
-    other = paired_comparison(table["a"].tolist(), table["b"].tolist(), subjects)
+    other = paired(table["a"].tolist(), table["b"].tolist(), subjects)
     assert {k: row[k] for k in ("difference", "low", "high", "p", "n_subjects")} == pytest.approx(
         {k: other[k] for k in ("difference", "low", "high", "p", "n_subjects")}
     )

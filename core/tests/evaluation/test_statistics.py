@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mdx.evaluation.statistics import bootstrap_interval, holm, paired_comparison, summarise
+from mdx.evaluation.paired import paired
+from mdx.evaluation.statistics import bootstrap_interval, holm, summarise
 
 
 def test_the_interval_of_a_large_sample_is_the_normal_one() -> None:
@@ -36,7 +37,7 @@ def test_wilcoxon_is_scipys_over_subjects() -> None:
     rng = np.random.default_rng(3)
     a, b = rng.random(30), rng.random(30)
     subjects = np.repeat(np.arange(15), 2)
-    found = paired_comparison(a, b, subjects)
+    found = paired(a, b, subjects)
     each = (a - b).reshape(15, 2).mean(axis=1)
     assert found["p"] == pytest.approx(stats.wilcoxon(each).pvalue)
     assert found["difference"] == pytest.approx(each.mean())
@@ -44,7 +45,7 @@ def test_wilcoxon_is_scipys_over_subjects() -> None:
 
 
 def test_equal_scores_differ_in_nothing() -> None:
-    found = paired_comparison([0.5, 0.6], [0.5, 0.6], ["a", "b"])
+    found = paired([0.5, 0.6], [0.5, 0.6], ["a", "b"])
     assert (found["difference"], found["p"], found["higher"], found["lower"]) == (0.0, 1.0, 0, 0)
 
 
@@ -61,7 +62,7 @@ def test_an_undefined_p_is_no_member_of_holms_family() -> None:
 
 
 def test_a_pair_with_an_undefined_score_is_counted_not_compared() -> None:
-    found = paired_comparison([0.5, np.nan, 0.9], [0.4, 0.1, 0.7], ["a", "b", "c"])
+    found = paired([0.5, np.nan, 0.9], [0.4, 0.1, 0.7], ["a", "b", "c"])
     assert (found["n_subjects"], found["n_undefined"]) == (2, 1)
     assert found["difference"] == pytest.approx(0.15)
 

@@ -25,6 +25,10 @@ def write_run(folder: Path, metric: str, better: str, mean: float | None, column
     (folder / "summary.json").write_text(json.dumps([{"metric": metric, "better": better, "mean": mean, **group}]))
     rows = {"case": SUBJECTS, "subject": SUBJECTS, "site": "B", "role": "target", **columns}
     pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
+    several = any("|" in str(cell) for cell in columns.get("truth", ()))
+    task = {"kind": "multilabel" if several else "classification", "channels": ["c"], "dims": 2, "sites": ["B"],
+            "label": "class", "classes": ["a", "b"]}  # fmt: skip
+    (folder / "provenance.json").write_text(json.dumps({"task": task}))
     return folder
 
 
@@ -84,6 +88,18 @@ def test_the_interval_of_a_score_of_a_set_resamples_subjects_of_both_methods_tog
     assert found.low is not None
     assert found.high is not None
     assert found.low < expected < found.high
+
+
+def test_the_interval_of_findings_is_of_their_own_scores_of_sets(tmp_path: Path) -> None:
+    # seed 0: the first method's probabilities follow the truth, the second's are its opposite
+    rng = np.random.default_rng(0)
+    truth = ["a", "b", "a|b", "No Finding"] * 3
+    sure = {c: np.array([c in t.split("|") for t in truth]) * 0.5 + 0.5 * rng.random(12) for c in "ab"}
+    scores = {"first": [{"truth": truth, **{f"p_{c}": v for c, v in sure.items()}}],
+              "second": [{"truth": truth, **{f"p_{c}": 1 - v for c, v in sure.items()}}]}  # fmt: skip
+    (found,), _ = verdicts(tmp_path, "auroc", "max", {"first": [1.0], "second": [0.0]}, scores)
+    assert found.difference == pytest.approx(100)
+    assert (found.low, found.high) == pytest.approx((100, 100))
 
 
 def test_a_number_that_a_run_has_only_one_of_has_no_interval(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import mdx as package
 from mdx.cli.app import run_cli
 from mdx.errors import UsageError
-from mdx.evaluation.statistics import paired_comparison
+from mdx.evaluation.paired import paired
 from mdx.sweeps.table import cells_of, distinct
 
 Mdx = Callable[..., tuple[int, str]]
@@ -76,9 +76,7 @@ def test_a_claim_that_comes_out_has_the_paired_interval_of_the_difference_over_s
     pairs = [scores(made, "shifted", s).merge(scores(made, "line", s), on=["case", "subject", "site"]) for s in (0, 1)]
     near = pd.concat(pairs)
     near = near[near["site"] == "A"]
-    expected = paired_comparison(
-        near["absolute_error_x"].tolist(), near["absolute_error_y"].tolist(), near["subject"].tolist()
-    )
+    expected = paired(near["absolute_error_x"].tolist(), near["absolute_error_y"].tolist(), near["subject"].tolist())
     assert claim["verdict"] == "came out"
     assert claim["difference"] == pytest.approx(10 * expected["difference"])
     assert (claim["low"], claim["high"]) == pytest.approx((10 * expected["low"], 10 * expected["high"]))

@@ -154,6 +154,26 @@ def compare_group(
             "friedman_p": friedman}  # fmt: skip
 
 
+def paired(a: Sequence[float], b: Sequence[float], subjects: Sequence[Any]) -> dict[str, Any]:
+    """a - b on the same cases, of those that have both scores.
+
+    Returns:
+        ``difference`` with its interval ``low`` to ``high``; ``higher`` and ``lower``, the subjects whose a is above
+        and below b; ``n_subjects``, ``n_undefined``; ``p``, Wilcoxon's over subjects, whose cases are averaged first:
+        two-sided, 1 where nothing differs and NaN where there is no pair.
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    both = np.isfinite(first - second)
+    names = [str(s) for s, there in zip(subjects, both, strict=True) if there]
+    if not names:
+        none = {"difference": NAN, "low": NAN, "high": NAN, "higher": 0, "lower": 0, "n_subjects": 0, "p": NAN}
+        return {**none, "n_undefined": len(first)}
+    scores = {"a": case_scores(first[both]), "b": case_scores(second[both])}
+    (found,) = compare_group(scores, names, "max", reference="b")["pairs"]
+    kept = {key: found[key] for key in ("difference", "low", "high", "n_subjects", "p")}
+    return {**kept, "higher": found["wins"], "lower": found["losses"], "n_undefined": int((~both).sum())}
+
+
 def _describe(name: str, m: MethodScores, subjects: Sequence[str], now: float, drawn: np.ndarray) -> dict[str, Any]:
     defined = np.ones(len(subjects), bool) if m.values is None else np.isfinite(m.values)
     low, high = interval(drawn)

@@ -159,37 +159,6 @@ def _describe(part: pd.DataFrame, metrics: Sequence[str], group: str, n: int) ->
         }
 
 
-def paired_comparison(a: Sequence[float], b: Sequence[float], subjects: Sequence[Any], seed: int = 0) -> dict[str, Any]:
-    """a - b on the same cases: mean difference with its interval, and Wilcoxon's p over subjects.
-
-    Cases of a subject are averaged first. Pairs with an undefined score are left out and counted.
-
-    Returns:
-        ``difference``, ``low``, ``high``; ``higher`` and ``lower``, the subjects whose a is above and below b;
-        ``n_subjects``, ``n_undefined``; ``p``, two-sided, 1 where nothing differs and NaN where there is no pair.
-    """
-    from scipy import stats
-
-    table = pd.DataFrame({"d": np.asarray(a, float) - np.asarray(b, float), "subject": [str(s) for s in subjects]})
-    defined: Any = table.dropna()
-    each: np.ndarray = defined.groupby("subject")["d"].mean().to_numpy()
-    low, high = bootstrap_interval(defined["d"].to_numpy(), defined["subject"].tolist(), seed)
-    p = 1.0 if len(each) else float("nan")
-    if len(each) > 1 and np.any(each != 0):
-        test: Any = stats.wilcoxon(each)
-        p = float(test.pvalue)
-    return {
-        "difference": float(defined["d"].mean()) if len(defined) else float("nan"),
-        "low": low,
-        "high": high,
-        "higher": int((each > 0).sum()),
-        "lower": int((each < 0).sum()),
-        "n_subjects": len(each),
-        "n_undefined": len(table) - len(defined),
-        "p": p,
-    }
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Step-down adjustment (Holm 1979) of a family of p values, in the order given; NaN is no member of it."""
     p = np.asarray(p_values, dtype=float)

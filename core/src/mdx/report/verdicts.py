@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mdx.evaluation.statistics import goodness, holm, paired_comparison
+from mdx.evaluation.paired import paired
+from mdx.evaluation.statistics import goodness, holm
 from mdx.report.text import Method, Row, interval, metric_words, reading_target
 
 ENOUGH_SUBJECTS = 6
@@ -45,7 +46,7 @@ def paired_tests(
         tables: the rows of scores.csv by method.
 
     Returns:
-        ``paired_comparison`` with ``baseline``, ``part`` and ``p_holm``.
+        ``paired`` with ``baseline``, ``part`` and ``p_holm``.
     """
     made: list[dict[str, Any]] = []
     own = tables[methods[0].name]
@@ -59,7 +60,7 @@ def paired_tests(
             both = both[both["site"].isin(part.sites)]
             if len(both):
                 scores = both[metric].tolist(), both[f"{metric}_b"].tolist()
-                found = paired_comparison(*scores, both["subject"].tolist())
+                found = paired(*scores, both["subject"].tolist())
                 rows.append({"part": part.name, "baseline": baseline.name, **found, "p_holm": float("nan")})
         family = [row for row in rows if row["baseline"] not in outside]
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):

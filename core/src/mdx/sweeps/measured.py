@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
-from mdx.evaluation.statistics import goodness, paired_comparison, resampled_weights
+from mdx.evaluation.of_sets import set_scores_of
+from mdx.evaluation.paired import MethodScores, interval, paired, row_scores, set_scores
+from mdx.evaluation.statistics import goodness, resampled_weights
+from mdx.interfaces.dataset import Task
 from mdx.plugins.published import Claim, PublishedTable
 from mdx.report.text import key_words
 from mdx.runs.folders import read_json, read_scores
+from mdx.runs.loading import task_from
 from mdx.sweeps.jobs import Job
 from mdx.sweeps.pool import FINISHED
 from mdx.sweeps.table import TARGETS, Cell
@@ -170,27 +174,29 @@ def _interval(
         return None, None
     sign = scale if a.better == "max" else -scale
     if f"{metric}_a" in both:
-        first, second = ((sign * both[f"{metric}_{side}"]).tolist() for side in "ab")
-        found = paired_comparison(first, second, both["subject"].tolist())
+        first, second = ((sign * both[f"{metric}_{side}"]).to_numpy() for side in "ab")
+        found = paired(first, second, both["subject"].tolist())
         return found["low"], found["high"]
-    classes = {c[2:-2] for c in both.columns if c.startswith("p_")}
-    if metric not in SET_SCORES or not set(both["truth_a"].astype(str)) <= classes:  # A|B is no class
+    task = task_from(read_json(runs[id(a.cell.runs[seeds[0]])] / "provenance.json")["task"])
+    scores = [_set_scores(both, metric, side, task) for side in "ab"]
+    if scores[0] is None or scores[1] is None:
         return None, None
-    gains = sign * (_resampled_scores(both, metric, "a") - _resampled_scores(both, metric, "b"))
-    low, high = np.nanquantile(gains, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _resampled_scores(both: Any, metric: str, side: str) -> np.ndarray:
-    """The score of a set of cases in every resampling of subjects, averaged over the seeds."""
     weights = resampled_weights(both["subject"].tolist())
-    classes = [c[2:-2] for c in both.columns if c.startswith("p_") and c.endswith("_a")]
-    own = both.rename(columns={f"p_{c}_{side}": f"p_{c}" for c in classes} | {f"truth_{side}": "truth"})
-    of_seed = []
-    for index in own.groupby("seed").indices.values():
-        truth, probabilities = truth_and_probabilities(own.iloc[index], classes)
-        of_seed.append(SET_SCORES[metric][1](truth, probabilities, weights[:, index]))
-    return np.mean(of_seed, axis=0)
+    return interval(sign * (scores[0].weighted(weights) - scores[1].weighted(weights)))
+
+
+def _set_scores(both: Any, metric: str, side: str, task: Task) -> MethodScores | None:
+    """A score of sets of cases, of one of two methods side by side, averaged over the seeds; None for another score."""
+    own = both.rename(columns={c: c[:-2] for c in both.columns if c.endswith(f"_{side}")})
+    tested = [(own["seed"] == seed).to_numpy() for seed in sorted(set(own["seed"]))]
+    others = set_scores_of(task)
+    if others and metric in others[0]:
+        places = np.arange(len(own), dtype=float)
+        return row_scores(others[1], metric, [own] * len(tested), [places] * len(tested), tested)
+    if others or metric not in SET_SCORES:
+        return None
+    truth, probabilities = truth_and_probabilities(own, task.classes)
+    return set_scores(SET_SCORES[metric][1], truth, [probabilities] * len(tested), tested)
 
 
 def _paired_rows(a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[int, Path]) -> Any:
