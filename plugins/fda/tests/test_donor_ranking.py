@@ -6,7 +6,7 @@ from fda_phantoms import phantom
 from torch import Tensor
 
 from mdx_fda.bank import Bank
-from mdx_fda.ranking import draw, rank_2_5d, rank_2d, rank_3d
+from mdx_fda.ranking import draw, narrowed, rank_2_5d, rank_2d, rank_3d, similarities
 
 MIDDLE = slice(2, 6)  # slices of eight that 2.5d may compare with neighbours
 
@@ -105,3 +105,38 @@ def test_the_record_names_the_donors_once_where_they_serve_all_slices(scans: lis
     assert len(shared["donors"]) == len(shared["similarity"]) == 2
     each = rank_2d(phantom(9), bank, 2).described(bank)
     assert len(each["donors"]) == len(each["donor_slices"]) == 8
+
+
+@pytest.mark.parametrize(("rank", "n"), [(rank_2d, 3), (rank_2_5d, 1), (rank_3d, 3)])
+def test_a_narrowed_bank_gives_the_donors_of_the_whole_one(rank: object, n: int) -> None:
+    # 24 donors, seeds 0 to 23, of which every slice is blended with the target more or less: three are much alike
+    target = phantom(99)
+    shares = [0.9, 0.8, 0.7, *[0.02 * i / 21 for i in range(21)]]
+    bank = _bank([(1 - s) * phantom(i) + s * target for i, s in enumerate(shares)])
+    exact, narrow = (rank(target, bank, n, candidates=c) for c in (24, 6))  # type: ignore[operator]
+    assert torch.equal(narrow.scans, exact.scans)
+    assert torch.equal(narrow.slices, exact.slices)
+    torch.testing.assert_close(narrow.similarity, exact.similarity)
+
+
+def test_no_more_scans_are_compared_exactly_than_are_asked_for(scans: list[Tensor]) -> None:
+    bank, target = _bank(scans), phantom(9)
+    assert narrowed(target, bank, len(scans)) is None
+    each, whole = narrowed(target, bank, 2), narrowed(target, bank, 2, whole=True)
+    assert each is not None
+    assert whole is not None
+    assert each.sum(dim=1).tolist() == whole.sum(dim=1).tolist() == [2] * 8
+    assert whole.any(dim=0).sum() == 2
+    compared = torch.isfinite(similarities(target, bank, among=each))
+    assert torch.equal(compared, each)
+
+
+def test_features_that_are_not_kept_are_made_again(scans: list[Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    target = phantom(9)
+    wanted = rank_3d(target, _bank(scans), 3)
+    monkeypatch.setattr("mdx_fda.bank.FEATURE_BYTES", 0)
+    bank = _bank(scans)
+    found = rank_3d(target, bank, 3)
+    assert not bank._features
+    assert torch.equal(found.scans, wanted.scans)
+    torch.testing.assert_close(found.similarity, wanted.similarity)

@@ -16,6 +16,10 @@ from mdx_segment.inference import slices_of
 
 CROP = 120
 PADDED = 64
+POOLED = 4
+"""Edge of the squares, in pixels, whose mean stands for them where a bank is narrowed."""
+FEATURE_BYTES = 2**31
+"""What features of donors may take in memory; beyond it they are made when they are asked for."""
 
 
 class Bank:
@@ -31,15 +35,19 @@ class Bank:
         if not scans:
             raise DataError("there is no donor", "the bank is made of the train scans of the source sites")
         self.ids, self.scans = list(ids), [scan.half() for scan in scans]
-        self._features: dict[int, list[Features]] = {}
+        self._features: dict[tuple[int, int], Features] = {}
+        self._coarse: dict[int, list[Features]] = {}
+        self._room = FEATURE_BYTES
 
     @classmethod
     def of(cls, data: Dataset, cases: Sequence[Case]) -> Bank:
-        """The bank of some cases of ``data``; reads images only."""
-        images = [data.load(case).image for case in cases]
-        for image, case in zip(images, cases, strict=True):
+        """The bank of some cases of ``data``; reads images only, one after the other."""
+        scans = []
+        for case in cases:
+            image = data.load(case).image
             require_unit_range(image, case.id)
-        return cls([case.id for case in cases], [slices_of(image) for image in images])
+            scans.append(slices_of(image).half())
+        return cls([case.id for case in cases], scans)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,11 +69,20 @@ class Bank:
         """
         return [(2 * torch.arange(depth) + 1) * len(scan) // (2 * depth) for scan in self.scans]
 
-    def features(self, edge: int) -> list[Features]:
-        """SR-SIM features of the ``edge`` x ``edge`` crop of every slice, one entry a scan; made on first use."""
-        if edge not in self._features:
-            self._features[edge] = [crop_features(scan.float(), edge) for scan in self.scans]
-        return self._features[edge]
+    def features(self, scan: int, edge: int) -> Features:
+        """SR-SIM features of the ``edge`` x ``edge`` crop of every slice of a scan; kept while there is room."""
+        if (scan, edge) in self._features:
+            return self._features[scan, edge]
+        made = crop_features(self.scans[scan].float(), edge)
+        if made.nbytes <= self._room:
+            self._features[scan, edge], self._room = made, self._room - made.nbytes
+        return made
+
+    def coarse(self, edge: int) -> list[Features]:
+        """The features of every scan, averaged over squares of ``POOLED`` pixels; made on first use."""
+        if edge not in self._coarse:
+            self._coarse[edge] = [self.features(k, edge).pooled(POOLED) for k in range(len(self))]
+        return self._coarse[edge]
 
     def take(self, scans: Tensor, slices: Tensor, shape: tuple[int, int]) -> Tensor:
         """Slice ``slices[i]`` of scan ``scans[i]`` for each i, (N, C, *shape) float32.

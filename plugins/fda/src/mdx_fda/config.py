@@ -34,6 +34,9 @@ class FDAConfig(MethodConfig):
     donors: Literal["3d", "2d", "2.5d", "random"] = Field(
         "3d", description="most similar scans, slices, slices with neighbours, or random scans"
     )
+    candidates: int = Field(
+        256, ge=1, description="scans of a larger bank that are compared exactly, those most alike at a coarse look"
+    )
     half_range: int = Field(2, ge=1, description="slices to each side that 2.5d looks at")
     donor_seed: int = Field(42, ge=0, description="seed of random donors, set anew for each scan")
     mst: Literal["predictions", "amplitudes"] = Field("predictions", description="what is averaged over donors")

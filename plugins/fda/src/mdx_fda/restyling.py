@@ -40,11 +40,11 @@ def choose_donors(target: Tensor, bank: Bank, config: FDAConfig) -> Donors:
     on_cpu = target.cpu()
     match config.donors:
         case "3d":
-            return rank_3d(on_cpu, bank, config.n_mst)
+            return rank_3d(on_cpu, bank, config.n_mst, config.candidates)
         case "2d":
-            return rank_2d(on_cpu, bank, config.n_mst)
+            return rank_2d(on_cpu, bank, config.n_mst, config.candidates)
         case "2.5d":
-            return rank_2_5d(on_cpu, bank, config.n_mst, config.half_range)
+            return rank_2_5d(on_cpu, bank, config.n_mst, config.half_range, config.candidates)
         case "random":
             return draw(on_cpu, bank, config.n_mst, config.donor_seed)
 

@@ -39,6 +39,15 @@ class Features:
     def __getitem__(self, index: Tensor | slice | list[int]) -> Features:
         return Features(self.saliency[index], self.gradient[index])
 
+    @property
+    def nbytes(self) -> int:
+        """What they take in memory."""
+        return self.saliency.nbytes + self.gradient.nbytes
+
+    def pooled(self, edge: int) -> Features:
+        """Their means over squares of ``edge`` pixels."""
+        return Features(*(F.avg_pool2d(x[:, None], edge)[:, 0] for x in (self.saliency, self.gradient)))
+
 
 def sr_sim(x: np.ndarray | Tensor, y: np.ndarray | Tensor) -> float:
     """SR-SIM of two images (H, W) with values in [0, 1]; 1 for equal images, symmetric.
