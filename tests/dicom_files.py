@@ -71,6 +71,7 @@ def write_enhanced(
     slopes: list[float] | None = None,
     photometric: str = "MONOCHROME2",
     shared_slope: float | None = None,
+    real_world: list[float] | None = None,
     sop: str = "1.2.840.10008.5.1.4.1.1.4.1",
 ) -> Path:
     """(n, rows, columns) uint16 as one enhanced file whose frames lie where ``positions`` say, in that order."""
@@ -107,6 +108,8 @@ def write_enhanced(
         frame.PlanePositionSequence = group(ImagePositionPatient=list(position))
         if slopes is not None:
             frame.PixelValueTransformationSequence = group(RescaleSlope=slopes[i], RescaleIntercept=-1)
+        if real_world is not None:
+            frame.RealWorldValueMappingSequence = group(RealWorldValueSlope=real_world[i], RealWorldValueIntercept=2.0)
         own.append(frame)
     file.PerFrameFunctionalGroupsSequence = Sequence(own)
     path.parent.mkdir(parents=True, exist_ok=True)

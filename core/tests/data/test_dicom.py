@@ -263,6 +263,30 @@ def test_each_frame_has_its_own_rescale(tmp_path: Path, volume: np.ndarray) -> N
     assert np.allclose(shared, plain * 4 + 1)
 
 
+def test_frames_without_a_rescale_have_their_real_world_values(tmp_path: Path, volume: np.ndarray) -> None:
+    real_world = [1.0, 2.0, 3.0, 0.5, 6.0]
+    plain = read_image(write_enhanced(tmp_path / "a.dcm", volume, PLACES))[0]
+    scaled = read_image(write_enhanced(tmp_path / "b.dcm", volume, PLACES, real_world=real_world))[0]
+    assert np.allclose(scaled, plain * np.array(real_world) + 2)
+    both = write_enhanced(tmp_path / "c.dcm", volume, PLACES, real_world=real_world, shared_slope=4.0)
+    assert np.allclose(read_image(both)[0], plain * 4 + 1)  # the rescale is what a classic file says
+
+
+@pytest.mark.parametrize("more", [1, -1])
+def test_frames_beyond_those_of_the_header_are_refused_and_missing_ones_too(
+    tmp_path: Path, volume: np.ndarray, more: int
+) -> None:
+    import pydicom
+
+    path = write_enhanced(tmp_path / "a.dcm", volume, PLACES)
+    file = pydicom.dcmread(path)
+    frame = len(file.PixelData) // len(volume)
+    file.PixelData = file.PixelData + b"\0" * frame if more > 0 else file.PixelData[:-frame]
+    file.save_as(path)
+    with pytest.raises(DataError, match="its header says"):
+        read_image(path)
+
+
 def test_white_stored_as_zero_is_inverted_in_frames_too(tmp_path: Path, volume: np.ndarray) -> None:
     plain = read_image(write_enhanced(tmp_path / "a.dcm", volume, PLACES))[0]
     white = read_image(write_enhanced(tmp_path / "b.dcm", volume, PLACES, photometric="MONOCHROME1"))[0]

@@ -196,7 +196,7 @@ def _of_pydicom(film: Slice) -> np.ndarray | None:
 
     try:
         dataset = pydicom.dcmread(film.path)
-        values = stored_values(dataset, 1)
+        values = stored_values(dataset, 1, film.path)
     except Exception:  # it is the first reader's error that is told
         return None
     if values is None or film.channels != 1:

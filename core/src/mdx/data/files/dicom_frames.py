@@ -66,27 +66,44 @@ def read_frames(path: Path) -> Frames:
     if len(spacings) != 1 or len(spacings[0]) != 2:
         raise DataError(f"has frames of {len(spacings)} pixel spacings", "split it, or export the series again", path)
     measures = each("PixelMeasuresSequence", "SpacingBetweenSlices", None)[0]
-    slope, offset = dataset.get("RescaleSlope", 1), dataset.get("RescaleIntercept", 0)  # for all, as some write it
+    slope, offset = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")  # for all, as some write it
+    slopes = each("PixelValueTransformationSequence", "RescaleSlope", slope)
+    offsets = each("PixelValueTransformationSequence", "RescaleIntercept", offset)
+    if all(value is None for value in (*slopes, *offsets)):  # measured values may be said in another way
+        slopes = each("RealWorldValueMappingSequence", "RealWorldValueSlope", None)
+        offsets = each("RealWorldValueMappingSequence", "RealWorldValueIntercept", None)
     thickness = measures or each("PixelMeasuresSequence", "SliceThickness", None)[0] or 1.0
     return Frames(
         positions=tuple(map(_text, each("PlanePositionSequence", "ImagePositionPatient", ()))),
         orientations=tuple(map(_text, each("PlaneOrientationSequence", "ImageOrientationPatient", ()))),
         spacing=(spacings[0][0], spacings[0][1]),
         thickness=float(thickness),
-        slopes=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleSlope", slope)]),
-        intercepts=np.array([float(v) for v in each("PixelValueTransformationSequence", "RescaleIntercept", offset)]),
-        values=stored_values(dataset, count),
+        slopes=np.array([1.0 if v is None else float(v) for v in slopes]),
+        intercepts=np.array([0.0 if v is None else float(v) for v in offsets]),
+        values=stored_values(dataset, count, path),
         compression=dataset.file_meta.TransferSyntaxUID.name,
     )
 
 
-def stored_values(dataset: Any, count: int) -> np.ndarray | None:
-    """(count, rows, columns) numbers as stored, larger is brighter; None where pydicom finds no decoder."""
+def stored_values(dataset: Any, count: int, path: Path) -> np.ndarray | None:
+    """(count, rows, columns) numbers as stored, larger is brighter; None where pydicom finds no decoder.
+
+    Raises DataError for a file that holds other pixels than its header says.
+    """
     try:
         values = np.asarray(dataset.pixel_array)
     except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed
         return None
-    values = values.reshape(count, *values.shape[-2:])
+    except ValueError as error:
+        said = f"{count} frames of {dataset.Rows} x {dataset.Columns}"
+        raise DataError(f"holds other pixels than its header says ({said})", "export the series again", path) from error
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if values.size != count * rows * columns:
+        raise DataError(
+            f"holds {values.size} pixels, its header says {count} frames of {rows} x {columns}",
+            "export the series again", path,
+        )  # fmt: skip
+    values = values.reshape(count, rows, columns)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":  # 0 is white
         highest = 2 ** int(dataset.BitsStored) - 1
         return -1 - values if int(dataset.get("PixelRepresentation", 0)) else highest - values
