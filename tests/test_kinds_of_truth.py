@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 Cli = Callable[..., tuple[int, str]]
@@ -183,3 +184,36 @@ def test_scores_are_given_for_each_value_of_the_named_columns_and_the_worst_is_n
     assert mdx("compare", run, "--out", tmp_path / "compared")[0] == 0
     found = json.loads((tmp_path / "compared" / "comparison.json").read_text())
     assert {"tone=dark", "tone=light"} <= {g["group"] for g in found["metrics"][0]["groups"]}
+
+
+def test_a_named_cohort_has_settings_of_its_own_where_they_are_given(mdx: Cli, tmp_path: Path) -> None:
+    table = pictures(tmp_path, ["a", "b", "a|b", "No Finding"] * 6)
+    asked = ("run", "findings", "--data", table, "--data", f"pretrain={table}", "--device", "cpu", "--out",
+             tmp_path / "runs", "--set", "source=A", "target=B", "epochs=1", "run.bootstrap=100")  # fmt: skip
+    code, printed = mdx(*asked, "pretrian.size=16,16")
+    assert code == 3
+    assert "pretrain.size" in printed
+    code, printed = mdx(*asked, "pretrain.size=16,16", "pretrain.fit=resize")
+    assert code == 0, printed
+    run = the_run(tmp_path / "runs")
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    assert settings["pretrain"]["size"] == {"value": [16, 16], "from": "--set"}
+    assert settings["data"]["size"]["value"] is None
+    assert mdx(*asked, "pretrain.size=16,16", "pretrain.fit=resize")[0] == 0  # found again
+    assert the_run(tmp_path / "runs") == run
+    assert mdx("apply", run, tmp_path / "0.png", "--out", tmp_path / "applied")[0] == 0
+    code, printed = mdx(*asked, "pretrain.size=12,12", "pretrain.fit=resize")
+    assert code == 0, printed
+    assert len(list((tmp_path / "runs").iterdir())) == 2  # another run
+
+
+def test_a_budget_of_labels_may_be_that_of_a_named_cohort() -> None:
+    from mdx.config import Settings, resolve
+    from mdx.data.config import DataConfig
+
+    layers = [("--set", {"data.labelled": "4", "data.source": "A", "data.spacing_mm": "2", "pretrain.labelled": "10%"})]
+    settings = resolve(layers, Settings, DataConfig, ["pretrain", "overlap"])
+    assert settings.of_cohort("pretrain").labelled == "10%"
+    assert settings.of_cohort("overlap").labelled is None
+    assert settings.of_cohort("overlap").source == ()
+    assert settings.of_cohort("overlap").spacing_mm == settings.of_cohort("pretrain").spacing_mm == (2.0,)

@@ -102,6 +102,7 @@ class Resolved:
 
     Attributes:
         method, data, optimizer, run: the settings of each namespace.
+        cohorts: those of the data's that each named cohort has for itself, as plain values (``pretrain.size=64``).
         origins: dotted key with namespace (``data.source``) -> layer, for every key that is not a default.
     """
 
@@ -110,10 +111,20 @@ class Resolved:
     optimizer: OptimizerSettings
     run: RunSettings
     origins: Mapping[str, str] = field(default_factory=dict)
+    cohorts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Plain values by namespace, ready for JSON and YAML."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in NAMESPACES}
+        own = {name: getattr(self, name).model_dump(mode="json") for name in NAMESPACES}
+        return own | {name: dict(values) for name, values in self.cohorts.items()}
+
+    def of_cohort(self, name: str) -> Any:
+        """The data's settings as a named cohort is read: those of the run, where it has none of its own.
+
+        What is about the sites of one table (``of_one_table`` of the settings' class) is not taken over.
+        """
+        shared = self.data.model_dump(exclude=set(self.data.of_one_table), exclude_unset=True)
+        return type(self.data).model_validate(shared | nested(self.cohorts.get(name, {})))
 
     def annotated(self) -> dict[str, dict[str, dict[str, Any]]]:
         """As ``values``, flattened, each with its origin: what ``config.yaml`` holds."""
@@ -188,13 +199,16 @@ def read_config_file(path: Path) -> dict[str, Any]:
         raise ConfigError("holds no settings", "write lines such as 'beta: 0.01' or 'data: {source: A}'", path)
     flat: dict[str, Any] = {}
     for key, value in raw.items():
-        if key in NAMESPACES and isinstance(value, dict):
+        if isinstance(value, dict) and (key in NAMESPACES or any(map(_is_annotated, value.values()))):
             for name, entry in value.items():
-                is_annotated = isinstance(entry, dict) and set(entry) == {"value", "from"}
-                flat[f"{key}.{name}"] = entry["value"] if is_annotated else entry
+                flat[f"{key}.{name}"] = entry["value"] if _is_annotated(entry) else entry
         else:
             flat[str(key)] = value
     return flatten(flat)
+
+
+def _is_annotated(entry: Any) -> bool:
+    return isinstance(entry, dict) and set(entry) == {"value", "from"}
 
 
 def _key_that_repeats(node: Any) -> str | None:
@@ -206,13 +220,17 @@ def _key_that_repeats(node: Any) -> str | None:
 
 
 def resolve(
-    layers: Iterable[tuple[str, Mapping[str, Any]]], method_type: type[BaseModel], data_type: type[BaseModel]
-) -> Resolved:
+    layers: Iterable[tuple[str, Mapping[str, Any]]], method_type: type[BaseModel], data_type: type[BaseModel],
+    cohorts: Iterable[str] = (),
+) -> Resolved:  # fmt: skip
     """Merge the layers (name, flat values), lowest first, and validate every namespace at once.
+
+    Each of ``cohorts`` has a namespace too, for settings of the data that are its own.
 
     Raises ConfigError that names every unknown key, with the nearest known one, and every value that does not fit.
     """
     models: dict[str, type[BaseModel]] = {
+        **dict.fromkeys(cohorts, data_type),
         "method": method_type, "data": data_type, "optimizer": OptimizerSettings, "run": RunSettings,
     }  # fmt: skip
     merged: dict[str, Any] = {}
@@ -226,7 +244,7 @@ def resolve(
                 continue
             merged[full] = value
             origins[full] = layer
-    spaces: dict[str, dict[str, Any]] = {name: {} for name in NAMESPACES}
+    spaces: dict[str, dict[str, Any]] = {name: {} for name in models}
     for full, value in merged.items():
         space, _, key = full.partition(".")
         spaces[space][key] = value
@@ -239,12 +257,16 @@ def resolve(
     if faults:
         count = f"{len(faults)} settings are" if len(faults) > 1 else "1 setting is"
         raise ConfigError(f"{count} wrong:\n  " + "\n  ".join(faults), "see 'mdx show PLUGIN' for all settings")
-    return Resolved(made["method"], made["data"], made["optimizer"], made["run"], origins)
+    own = {name: flatten(made[name].model_dump(mode="json", exclude_unset=True)) for name in models if spaces[name]}
+    return Resolved(
+        made["method"], made["data"], made["optimizer"], made["run"], origins,
+        {name: values for name, values in own.items() if name not in NAMESPACES},
+    )  # fmt: skip
 
 
 def _with_namespace(key: str, models: Mapping[str, type[BaseModel]]) -> str | None:
     head, _, rest = key.partition(".")
-    if head in NAMESPACES and rest:
+    if head in models and rest and not (head not in NAMESPACES and known_key(models["method"], key)):
         return key if head == "optimizer" or known_key(models[head], rest) else None
     for space in ("method", "data", "run"):
         if known_key(models[space], key):
@@ -269,7 +291,7 @@ def _all_keys(models: Mapping[str, type[BaseModel]]) -> list[str]:
     keys: list[str] = []
     for space, model in models.items():
         for key in field_names(model):
-            keys += [f"{space}.{key}"] if space == "optimizer" else [key, f"{space}.{key}"]
+            keys += [key, f"{space}.{key}"] if space in ("method", "data", "run") else [f"{space}.{key}"]
     return keys
 
 

@@ -106,7 +106,10 @@ def show_command(
         typer.echo("  (* the default, + run beside it)")
     _section("presets", {p.name: p.summary or p.data or "" for p in manifest.presets.values()})
     _section(f"verbs (mdx {found.name} VERB)", dict.fromkeys(manifest.provides.get("verbs", ()), ""))
-    _section("further data (--data NAME=URI)", {c.name: c.summary for c in manifest.cohorts.values()})
+    _section(
+        "further data (--data NAME=URI; --set NAME.size=64 is its own)",
+        {c.name: c.summary for c in manifest.cohorts.values()},
+    )
     _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
     _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -29,7 +29,10 @@ class SplitCounts(Settings):
 
 
 class DataConfig(Settings):
-    """The settings in the namespace ``data.``."""
+    """The settings in the namespace ``data.``; a named cohort may have its own, ``pretrain.size=64``."""
+
+    of_one_table: ClassVar[tuple[str, ...]] = ("source", "target", "reference", "labelled")
+    """What a named cohort does not take over: the sites of another table need not be those of the run's."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     if variant is None and facts["variant"] != plugin.name:
         raise PluginError(f"this {plugin.name} has no variant '{facts['variant']}'", "install the version of the run")
     adapter_type, config_type = adapter_types(plugin, variant)
-    settings = read_settings(directory, config_type)
+    settings = read_settings(directory, config_type, plugin.manifest.cohorts)
     task = task_from(facts["task"])
     # an address such as bids:/study?suffix=T1w,FLAIR names the columns of images, where the settings do not
     settings = replace(settings, data=settings.data.model_copy(update={"image": task.columns}))
@@ -113,13 +113,13 @@ def _refuse_useless(weights: Mapping[str, torch.Tensor], path: Path) -> None:
         )
 
 
-def read_settings(directory: Path, config_type: type) -> Resolved:
+def read_settings(directory: Path, config_type: type, cohorts: Iterable[str] = ()) -> Resolved:
     """The settings of a run from its config.yaml."""
     from mdx.data.config import DataConfig
 
     values = read_config_file(directory / "config.yaml")
     values.pop("run.compile", None)  # of an earlier mdx, where it did nothing
-    return resolve([("config.yaml", values)], config_type, DataConfig)
+    return resolve([("config.yaml", values)], config_type, DataConfig, cohorts)
 
 
 def task_from(facts: Mapping[str, Any]) -> Task:

@@ -177,11 +177,10 @@ def open_data(plan: Plan) -> Dataset:
     capabilities, declared = plan.manifest.capabilities, plan.manifest.cohorts
     tasks = capabilities.tasks if capabilities else ()
     data = open_dataset(plan.data, plan.settings.data, tasks)
-    # the sites of another table need not be those that are named as source and target here
-    elsewhere = plan.settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
+    read_as = {name: plan.settings.of_cohort(name) for name in plan.cohorts}
     for name, uri in plan.cohorts.items():
         own = declared[name].task if name in declared else None
-        data.cohorts[name] = open_dataset(uri, elsewhere, (own,) if own else tasks)
+        data.cohorts[name] = open_dataset(uri, read_as[name], (own,) if own else tasks)
     if tasks and data.task.kind not in tasks:
         raise DataError(
             f"{plan.plugin.name} is for {' or '.join(tasks)}, the table is for {data.task.kind}",
@@ -195,7 +194,7 @@ def open_data(plan: Plan) -> Dataset:
         )
     require_groups(data, plan.settings.data)
     for name, part in {"": data, **data.cohorts}.items():
-        report = check(part, elsewhere if name else plan.settings.data)
+        report = check(part, read_as.get(name, plan.settings.data))
         try:
             report.raise_if_bad()
         except DataError as error:
@@ -305,11 +304,13 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
 
     # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
     preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in NOT_PREPROCESSING}
+    stage = digest_of(
+        plan.source, versions(), preprocessing, settings.values()["optimizer"],
+        *([dict(settings.cohorts)] if settings.cohorts else []), settings.run.precision, threads_of(settings.run),
+    )  # fmt: skip
     run = Run(
         directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
-        hooks=hooks, identity=digest_of(plan.source, versions(), preprocessing, settings.values()["optimizer"],
-                                        settings.run.precision, threads_of(settings.run)),
-        evaluate=evaluate,
+        hooks=hooks, identity=stage, evaluate=evaluate,
     )  # fmt: skip
     if fabric.global_rank == 0:
         folders.set_status(directory, "running")

@@ -172,7 +172,7 @@ def _settings(plugin: Plugin, variant: Variant | None, layers: Iterable[tuple[st
     from mdx.data.config import DataConfig
 
     _, config_type = adapter_types(plugin, variant)
-    return resolve(layers, config_type, DataConfig)
+    return resolve(layers, config_type, DataConfig, plugin.manifest.cohorts if plugin.manifest else ())
 
 
 def _variant(manifest: Manifest, name: str | None) -> Variant | None:
