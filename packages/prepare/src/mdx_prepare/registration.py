@@ -8,6 +8,7 @@ or not. A similarity from several starts at 8 mm, the best goes on as an affine 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -61,10 +62,10 @@ def register_to_template(scan: sitk.Image, head: sitk.Image, template: Template)
             best, lowest = found, value
     if best is None:
         raise DataError("the template's brain overlaps the scan nowhere", "check the header's affine in a viewer")
-    fixed, moving = _rimmed(template.t1, template.brain, 4.0, RIM_MM), _at(scan, 4.0)
+    fixed, moving = _template_at(template, 4.0, RIM_MM), _at(scan, 4.0)
     starts = [_as_affine(_scaled(best, best.GetScale() * factor)) for factor in RESCALES]
     affine, _ = min((_optimise(fixed, moving, start, iterations=60) for start in starts), key=lambda found: found[1])
-    affine, _ = _optimise(_rimmed(template.t1, template.brain, 2.0, 2.0), _at(scan, 2.0), affine, iterations=50)
+    affine, _ = _optimise(_template_at(template, 2.0, 2.0), _at(scan, 2.0), affine, iterations=50)
     return affine
 
 
@@ -168,6 +169,13 @@ def _rimmed(image: sitk.Image, brain: sitk.Image, mm: float, rim_mm: float) -> t
     return small, rim
 
 
+@lru_cache(maxsize=4)  # it is the same for every case of a table
+def _template_at(template: Template, mm: float, rim_mm: float) -> tuple[sitk.Image, sitk.Image]:
+    """``_rimmed`` of the template's brain."""
+    return _rimmed(template.t1, template.brain, mm, rim_mm)
+
+
+@lru_cache(maxsize=1)
 def _ringed(template: Template) -> tuple[sitk.Image, sitk.Image]:
     """The template at 8 mm with rings for skull, scalp and air, and where they count: around the upper brain alone.
 
