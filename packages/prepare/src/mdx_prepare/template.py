@@ -18,7 +18,7 @@ SURE_WHITE_MATTER = 0.9
 BRAIN_ML = (400.0, 2600.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # told apart by identity: images have no hash
 class Template:
     """A skull-stripped T1 in its own grid.
 
