@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from mdx.config import Settings
     from mdx.data.files.images import read_image
     from mdx.interfaces.adapter import Adapter, MethodConfig, Prediction, Reference
-    from mdx.interfaces.dataset import Batch, Case, Dataset, Sample, Task
+    from mdx.interfaces.batch import Batch
+    from mdx.interfaces.cases import Case, Sample, Task
+    from mdx.interfaces.dataset import Dataset
     from mdx.interfaces.evaluator import Evaluator
     from mdx.interfaces.model import Model
     from mdx.interfaces.own_network import OwnNetwork
@@ -40,11 +42,11 @@ _HOME = {
     "MethodConfig": "mdx.interfaces.adapter",
     "Prediction": "mdx.interfaces.adapter",
     "Reference": "mdx.interfaces.adapter",
-    "Batch": "mdx.interfaces.dataset",
-    "Case": "mdx.interfaces.dataset",
+    "Batch": "mdx.interfaces.batch",
+    "Case": "mdx.interfaces.cases",
     "Dataset": "mdx.interfaces.dataset",
-    "Sample": "mdx.interfaces.dataset",
-    "Task": "mdx.interfaces.dataset",
+    "Sample": "mdx.interfaces.cases",
+    "Task": "mdx.interfaces.cases",
     "Evaluator": "mdx.interfaces.evaluator",
     "Model": "mdx.interfaces.model",
     "OwnNetwork": "mdx.interfaces.own_network",

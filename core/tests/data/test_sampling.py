@@ -210,6 +210,21 @@ def test_the_parts_of_a_batch_hold_its_items_in_order_with_labels_and_positions(
     assert torch.equal(torch.cat([part.position for part in parts if part.position is not None]), batch.position)
     assert torch.equal(torch.cat([part.image for part in parts]), batch.image)
     assert torch.equal(torch.cat([part.mask for part in parts]), batch.mask)
+    assert [part.share for part in parts] == [2 / 3, 1 / 3]
+
+
+def test_a_batch_that_memory_holds_is_one_part() -> None:
+    batch = next(iter(make_loader(cohort(), 3, view=RandomPatches((4, 4, 2)), seed=0)))
+    assert [list(batch.parts(size)) for size in (None, 3, 9)] == [[batch]] * 3
+    assert batch.share == 1
+
+
+def test_the_target_of_a_batch_is_the_label_of_the_task_whatever_it_is_called() -> None:
+    batch = next(iter(make_loader(cohort(), 3, view=RandomPatches((4, 4, 2)), seed=0)))
+    assert torch.equal(batch.target, batch.mask)
+    batch.labelled[1] = False
+    with pytest.raises(HiddenLabelError):
+        _ = batch.target
 
 
 def test_neighbours_are_channels_in_order_and_the_last_slice_is_repeated_beyond_the_ends() -> None:

@@ -46,6 +46,23 @@ def test_gradients_left_by_hand_are_not_part_of_a_step(run: Run) -> None:
     assert not moved(run.model, before)
 
 
+def test_parts_of_a_batch_count_and_are_logged_by_their_share(tmp_path: Path) -> None:
+    run = made_up.bare(tmp_path)
+    head = run.model.head
+    x = torch.arange(12.0).reshape(3, 4)
+    optimizer = run.optimizer("main", head.parameters(), "sgd", lr=0.1)
+    whole = torch.autograd.grad(head(x).square().mean(), head.weight)[0]
+    before = head.weight.detach().clone()
+    for _ in run.epochs("train", 1):
+        for part in (x[:2], x[2:]):
+            loss = head(part).square().mean()
+            run.backward(loss, optimizer, share=len(part) / 3, log={"size": torch.tensor(float(len(part)))})
+        run.step(optimizer, log={"other": 1.0})
+    torch.testing.assert_close(before - head.weight.detach(), 0.1 * whole)
+    row = json.loads((run.directory / "metrics.jsonl").read_text().splitlines()[-1])
+    assert (row["train/size"], row["train/other"]) == (pytest.approx(2 * 2 / 3 + 1 / 3), 1.0)
+
+
 def test_backward_accumulates_until_the_step(tmp_path: Path) -> None:
     x = torch.linspace(-1, 1, 12).reshape(4, 3)
     (tmp_path / "a").mkdir()

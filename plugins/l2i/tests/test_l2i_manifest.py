@@ -11,6 +11,7 @@ import pytest
 
 import mdx_l2i
 from mdx.data.config import DataConfig
+from mdx.errors import ConfigError
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import find_plugin
 from mdx.plugins.manifest import read_manifest
@@ -45,13 +46,21 @@ def test_every_variant_can_be_planned_and_can_alone_reads_no_target_label() -> N
 def test_the_variants_are_the_rows_of_the_paper() -> None:
     def settings(name: str) -> tuple[object, ...]:
         method = make_plan("l2i", variant=name, preset="paper", data=["csv:x.csv"], device="cpu").settings.method
-        return method.centers, method.margin, method.radius, method.sampling, method.weighting
+        names = ("centers", "margin", "radius") if name.startswith("l2i") else ("sampling", "weighting")
+        return tuple(getattr(method, name) for name in names)
 
-    assert settings("l2i") == ("learned", 1.9, 0.1, "uniform", "none")
-    assert settings("l2i_fixed") == ("fixed", 1.9, 0.1, "uniform", "none")
-    assert settings("l2i_no_margin") == ("learned", 2.0, 0.0, "uniform", "none")
-    assert settings("class_aware") == ("learned", 1.9, 0.1, "cells", "none")
-    assert settings("weighted") == ("learned", 1.9, 0.1, "uniform", "cells")
+    assert settings("l2i") == ("learned", 1.9, 0.1)
+    assert settings("l2i_fixed") == ("fixed", 1.9, 0.1)
+    assert settings("l2i_no_margin") == ("learned", 2.0, 0.0)
+    assert settings("vanilla") == ("uniform", "none")
+    assert settings("class_aware") == ("cells", "none")
+    assert settings("weighted") == ("uniform", "cells")
+
+
+def test_a_row_takes_no_setting_of_another() -> None:
+    for name, setting in {"vanilla": "alpha=2", "l2i": "reversal_epochs=3", "can": "micro_batch=2"}.items():
+        with pytest.raises(ConfigError, match="dann"):
+            make_plan("l2i", variant=name, preset="demo", device="cpu", baselines=[], assignments=[setting])
 
 
 def test_the_papers_preset_has_its_input_and_the_defaults_its_settings() -> None:
@@ -61,7 +70,9 @@ def test_the_papers_preset_has_its_input_and_the_defaults_its_settings() -> None
     method = plan.method
     assert (method.batch_size, method.latent, method.lambda_latent, method.lambda_cen) == (10, 128, 1, 100)
     assert (method.patience, method.monitor, method.weight_decay) == (20, "total", 5e-5)
-    assert (method.cdd_weight, method.temperature) == (0.3, 0.07)
+    of_others = {name: make_plan("l2i", variant=name, preset="paper", data=["csv:x.csv"]).settings.method
+                 for name in ("can", "contrastive")}  # fmt: skip
+    assert (of_others["can"].cdd_weight, of_others["contrastive"].temperature) == (0.3, 0.07)
     assert (method.backbone, method.dropout, method.epochs, method.select) == (
         "inception_resnet_v1_3d", 0, 1000, "best",
     )  # fmt: skip

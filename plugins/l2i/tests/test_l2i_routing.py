@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from made_classes import CONFOUNDED, SMALL, Fit, make_classes
+from made_classes import CONFOUNDED, Fit, make_classes
 from torch import Tensor, nn
 
 from mdx.data.batches.sampling import make_loader
-from mdx.interfaces.adapter import networks_of
-from mdx.interfaces.dataset import Batch
-from mdx.interfaces.model import Model
+from mdx.interfaces.dataset import Batch, Case, Dataset, Sample
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 from mdx_adversarial.samplers import OnePerClass
@@ -24,86 +22,102 @@ from mdx_l2i.config import L2IConfig
 from mdx_l2i.networks import Centers
 
 
-def method(**settings: Any) -> tuple[L2I, Model]:
-    adapter = L2I(L2IConfig.model_validate({**SMALL, "standardise_pooled": False, **settings}))
-    torch.manual_seed(0)
-    return adapter, networks_of(adapter, make_classes().task)
+@dataclasses.dataclass
+class Loss:
+    """What one ``run.backward`` was given: the loss, its named terms, and the gradients of each on each network."""
+
+    total: float
+    terms: dict[str, float]
+    moved: dict[str, dict[str, bool]]
+    on_centers: Tensor | None
 
 
-def some_batch(seed: int = 0, n: int = 6) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 3, 24, 20, generator=generator), torch.arange(n) % 2
+@pytest.fixture
+def losses(monkeypatch: pytest.MonkeyPatch) -> list[Loss]:
+    """The losses of the runs that follow, in their order: of the mixed batch, then of the target pair, at each step."""
+    seen: list[Loss] = []
+    plain = Run.backward
+
+    def gradients(run: Run, loss: Tensor, name: str) -> list[Tensor | None]:
+        parameters = list(run.model[name].parameters())
+        if not parameters:
+            return []
+        return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
+
+    def backward(run: Run, loss: Tensor, *optimizers: Any, log: Any = None, **options: Any) -> None:
+        moved = {
+            term: {net: any(g is not None and bool(g.abs().sum() > 0) for g in gradients(run, value, net))
+                   for net in run.model}
+            for term, value in log.items()
+        }  # fmt: skip
+        on_centers = next(iter(gradients(run, loss, "centers")), None)
+        seen.append(Loss(float(loss.detach()), {k: float(v.detach()) for k, v in log.items()}, moved, on_centers))
+        plain(run, loss, *optimizers, log=log, **options)
+
+    monkeypatch.setattr(Run, "backward", backward)
+    return seen
 
 
-def moved(model: Model) -> dict[str, bool]:
-    """Which networks have a gradient that is not zero."""
-    return {
-        name: any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in network.parameters())
-        for name, network in model.items()
-    }
+ONE_STEP: dict[str, Any] = {"epochs": 1, "steps": 1, "select": "last", "standardise_pooled": False}
 
 
-@pytest.mark.parametrize(
-    ("loss", "expected"),
-    [
-        (lambda a, m, x, y: a.mixed_losses(m, x, y)["cls"], {"encoder": False, "classifier": True, "centers": False}),
-        (
-            lambda a, m, x, y: a.mixed_losses(m, x, y)["latent"],
-            {"encoder": True, "classifier": False, "centers": False},
-        ),
-        (lambda a, m, x, y: a.target_losses(m, x, y)["cen"], {"encoder": True, "classifier": False, "centers": True}),
-    ],
-    ids=["cls", "latent", "cen"],
-)
-def test_each_loss_moves_its_own_networks(
-    loss: Callable[[L2I, Model, Tensor, Tensor], Tensor], expected: dict[str, bool]
-) -> None:
-    adapter, model = method()
-    loss(adapter, model, *some_batch()).backward()
-    assert moved(model) == expected
+def test_each_loss_moves_its_own_networks(losses: list[Loss], fit: Fit) -> None:
+    fit(L2I, make_classes(), **ONE_STEP)
+    mixed, pair = losses
+    assert mixed.moved["cls"] == {"encoder": False, "classifier": True, "centers": False}
+    assert mixed.moved["latent"] == {"encoder": True, "classifier": False, "centers": False}
+    assert pair.moved["cen"] == {"encoder": True, "classifier": False, "centers": True}
 
 
-def test_fixed_centres_leave_the_centre_loss_its_first_term_for_the_encoder() -> None:
-    adapter, model = method(centers="fixed")
-    assert not list(model.centers.parameters())
-    adapter.target_losses(model, *some_batch(n=2))["cen"].backward()
-    assert moved(model) == {"encoder": True, "classifier": False, "centers": False}
+def test_fixed_centres_leave_the_centre_loss_its_first_term_for_the_encoder(losses: list[Loss], fit: Fit) -> None:
+    run = fit(L2I, make_classes(), **ONE_STEP, centers="fixed")
+    assert not list(run.model.centers.parameters())
+    assert losses[1].moved["cen"] == {"encoder": True, "classifier": False, "centers": False}
 
 
-def center_gradient(source: Sequence[int], pair_seed: int) -> Tensor:
-    """The gradient on the centres of one step whose mixed batch holds these source images."""
-    adapter, model = method()
-    images, labels = some_batch(1)
-    order = torch.tensor(source)
-    pair = some_batch(pair_seed, n=2)
-    mixed = adapter.mixed_losses(model, images[order], labels[order])["total"]
-    (mixed + adapter.target_losses(model, *pair)["total"]).backward()
-    assert model.centers.raw.grad is not None
-    return model.centers.raw.grad
+def test_source_images_never_move_the_centres_and_the_target_pair_does(losses: list[Loss], fit: Fit) -> None:
+    """The gradient on the centres is the same bits whatever the sources hold, and another with another target."""
+    data = make_classes()
+    for changed in ("nothing", "source", "target"):
+
+        def load(case: Case, visible: bool, changed: str = changed) -> Sample:
+            sample = data.loader(case, visible)
+            return dataclasses.replace(sample, image=sample.image.flip(1)) if case.role == changed else sample
+
+        fit(L2I, Dataset(data.task, data.cases, load), **ONE_STEP)
+    gradients = [pair.on_centers for pair in losses[1::2]]
+    assert all(mixed.on_centers is None for mixed in losses[::2])
+    assert all(gradient is not None for gradient in gradients)
+    as_drawn, other_source, other_target = gradients
+    assert torch.equal(as_drawn, other_source)
+    assert not torch.equal(as_drawn, other_target)
 
 
-def test_source_images_never_move_the_centres_and_the_target_pair_does() -> None:
-    as_drawn = center_gradient([0, 1, 2, 3, 4, 5], 7)
-    assert torch.equal(as_drawn, center_gradient([5, 3, 1, 0, 2, 4], 7))
-    assert torch.equal(as_drawn, center_gradient([0, 0, 0, 1, 1, 1], 7))
-    assert not torch.equal(as_drawn, center_gradient([0, 1, 2, 3, 4, 5], 8))
+def test_the_terms_are_weighted_by_their_lambdas(losses: list[Loss], fit: Fit) -> None:
+    fit(L2I, make_classes(), **ONE_STEP, lambda_cen=7.0, lambda_latent=3.0)
+    mixed, pair = losses
+    assert mixed.total == pytest.approx(mixed.terms["cls"] + 3 * mixed.terms["latent"])
+    assert pair.total == pytest.approx(7 * pair.terms["cen"])
 
 
-class Watched(L2I):
-    """Notes the optimiser's groups and the batches of each step."""
+def test_the_sum_over_centres_is_as_many_times_their_mean(losses: list[Loss], fit: Fit) -> None:
+    for reduction in ("mean", "sum"):
+        fit(L2I, make_classes(), **ONE_STEP, cen_reduction=reduction)
+    assert losses[3].terms["cen"] == pytest.approx(2 * losses[1].terms["cen"])
 
-    def __init__(self, config: L2IConfig) -> None:
-        super().__init__(config)
-        self.mixed: list[int] = []
-        self.pairs: list[list[int]] = []
 
-    def mixed_losses(self, model: Model, images: Tensor, labels: Tensor) -> Any:
-        self.mixed.append(len(images))
-        return super().mixed_losses(model, images, labels)
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """The batches that the runs that follow train on: a mixed one and a pair at each step."""
+    seen: list[Batch] = []
+    plain = Batch.parts
 
-    def target_losses(self, model: Model, images: Tensor, labels: Tensor) -> Any:
-        self.pairs.append(labels.tolist())
-        return super().target_losses(model, images, labels)
+    def parts(batch: Batch, size: int | None) -> Iterator[Batch]:
+        seen.append(batch)
+        return plain(batch, size)
+
+    monkeypatch.setattr(Batch, "parts", parts)
+    return seen
 
 
 def groups_of(run: Run) -> list[dict[str, Any]]:
@@ -132,10 +146,20 @@ def test_a_rate_for_the_classifier_gives_it_a_group(fit: Fit) -> None:
     assert {id(p) for p in groups_of(run)[2]["params"]} == {id(p) for p in run.model.classifier.parameters()}
 
 
-def test_every_step_takes_ten_mixed_images_and_one_target_image_of_each_class(fit: Fit) -> None:
-    run = fit(Watched, make_classes(), epochs=2, steps=4)
-    assert run.adapter.mixed == [10] * 8
-    assert run.adapter.pairs == [[0, 1]] * 8
+def test_every_step_takes_ten_mixed_images_and_one_target_image_of_each_class(drawn: list[Batch], fit: Fit) -> None:
+    fit(L2I, make_classes(), epochs=2, steps=4)
+    assert [len(batch) for batch in drawn[::2]] == [10] * 8
+    assert [batch.target.tolist() for batch in drawn[1::2]] == [[0, 1]] * 8
+
+
+def test_centres_are_learnt_from_one_target_training_image_of_each_class(drawn: list[Batch], fit: Fit) -> None:
+    fit(L2I, make_classes(), epochs=3)
+    assert len(drawn) == 18
+    for mixed, pair in zip(drawn[::2], drawn[1::2], strict=True):
+        assert sorted(case.split("-")[1] for case in pair.case_ids) == ["across", "down"]
+        assert all(case.startswith("blue-") and "-train-" in case for case in pair.case_ids)
+        assert all("-train-" in case for case in mixed.case_ids)
+    assert {site for mixed in drawn[::2] for site in mixed.sites} == {"blue", "green", "red"}
 
 
 @pytest.mark.parametrize("augmented", [False, True])
@@ -165,32 +189,20 @@ def test_the_pair_comes_from_target_training_images(fit: Fit) -> None:
 
 @pytest.mark.parametrize("size", [1, 3, 4])
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-def test_gradients_of_parts_add_up_to_those_of_the_whole_batch(size: int, reduction: str, fit: Fit) -> None:
+def test_gradients_of_parts_add_up_to_those_of_the_whole_batch(
+    size: int, reduction: str, fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One step of SGD at 0.01; float32 sums in another order differ by 1e-4 at most."""
-    from mdx_l2i.training import step_in_parts
+    plain = Run.optimizer
 
-    def after(micro: int | None) -> dict[str, Tensor]:
-        adapter, model = method(micro_batch=micro, cen_reduction=reduction, backbone="small_cnn2d")
-        run = fit(L2I, make_classes(), epochs=1, steps=1)  # any run: it only carries the step out
-        optimizer = run.optimizer("probe", model.parameters(), "sgd", lr=0.01)
-        images, labels = some_batch(3, n=10)
-        pair = some_batch(4, n=2)
-        name = "class"
-        step_in_parts(
-            run, optimizer, adapter.config,
-            (as_batch(images, labels), lambda b: adapter.mixed_losses(model, b.image, b.label(name))),
-            (as_batch(*pair), lambda b: adapter.target_losses(model, b.image, b.label(name))),
-        )  # fmt: skip
-        return copy.deepcopy(model.state_dict())
+    def descent(run: Run, name: str, groups: Any, *_: Any, **__: Any) -> Any:
+        return plain(run, name, groups, "sgd", lr=0.01)
 
-    whole, parts = after(None), after(size)
+    monkeypatch.setattr(Run, "optimizer", descent)
+    same = {**ONE_STEP, "lr": 0.01, "lr_centers": 0.01, "cen_reduction": reduction}
+    whole, parts = (fit(L2I, make_classes(), **same, micro_batch=micro).model.state_dict() for micro in (None, size))
     for name, tensor in whole.items():
         assert torch.allclose(tensor, parts[name], rtol=1e-4, atol=1e-4), name
-
-
-def as_batch(images: Tensor, labels: Tensor) -> Batch:
-    names = [str(i) for i in range(len(images))]
-    return Batch(images, names, names, names, {"class": labels}, torch.ones(len(images), dtype=torch.bool))
 
 
 def test_projected_centres_are_of_unit_length_after_training(fit: Fit) -> None:

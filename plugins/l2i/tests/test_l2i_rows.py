@@ -14,7 +14,7 @@ from torch import Tensor
 
 import mdx_l2i.adapter
 import mdx_l2i.baselines
-from mdx.interfaces.dataset import Batch
+import mdx_l2i.training
 from mdx.interfaces.model import Model
 from mdx.training.run import Run
 from mdx_adversarial.layers import reversal_scale
@@ -56,25 +56,17 @@ def test_the_unlearning_row_unlearns_as_strongly_as_it_is_told(fit: Fit, monkeyp
     assert set(given) == {(0.5, 7.0)}
 
 
-def test_centres_are_learnt_from_one_target_training_image_of_each_class(
-    fit: Fit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[tuple[Batch, Batch]] = []
-    plain = mdx_l2i.adapter.step_in_parts
+def test_training_is_in_training_mode(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: set[bool] = set()
+    plain = Run.backward
 
-    def watched(run: Run, optimizer: Any, config: Any, mixed: Any, pair: Any) -> None:
-        drawn.append((mixed[0], pair[0]))
-        assert run.model.encoder.training, "dropout would be off"
-        plain(run, optimizer, config, mixed, pair)
+    def watched(run: Run, *arguments: Any, **options: Any) -> None:
+        modes.add(run.model.encoder.training)
+        plain(run, *arguments, **options)
 
-    monkeypatch.setattr(mdx_l2i.adapter, "step_in_parts", watched)
+    monkeypatch.setattr(Run, "backward", watched)
     fit(L2I, make_classes(), epochs=3)
-    assert len(drawn) == 9
-    for mixed, pair in drawn:
-        assert sorted(case.split("-")[1] for case in pair.case_ids) == ["across", "down"]
-        assert all(case.startswith("blue-") and "-train-" in case for case in pair.case_ids)
-        assert all("-train-" in case for case in mixed.case_ids)
-    assert {site for mixed, _ in drawn for site in mixed.sites} == {"blue", "green", "red"}
+    assert modes == {True}, "dropout would be off"
 
 
 def test_the_epoch_is_chosen_on_validation_cases_of_the_target(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +77,7 @@ def test_the_epoch_is_chosen_on_validation_cases_of_the_target(fit: Fit, monkeyp
         seen.update((str(case.role), str(case.split)) for case in data.cases)
         plain(run, epoch, model, data, *more)
 
-    for module, kind in ((mdx_l2i.adapter, L2I), (mdx_l2i.baselines, Vanilla)):
+    for module, kind in ((mdx_l2i.adapter, L2I), (mdx_l2i.training, Vanilla)):
         monkeypatch.setattr(module, "validate", watched)
         fit(kind, make_classes())
     assert seen == {("target", "val")}
@@ -95,26 +87,6 @@ def test_the_last_weights_are_kept_where_they_are_asked_for(fit: Fit) -> None:
     runs = {select: fit(Vanilla, make_classes(), select=select) for select in ("best", "last")}
     kept = {select: (run.directory / "checkpoints" / "best.safetensors").exists() for select, run in runs.items()}
     assert kept == {"best": True, "last": False}
-
-
-def test_the_terms_are_weighted_by_their_lambdas() -> None:
-    from test_l2i_routing import method, some_batch
-
-    x, y = some_batch()
-    (adapter, model), (other, same) = method(), method(lambda_cen=7.0, lambda_latent=3.0)
-    cen, heavier = (a.target_losses(m, x[:2], y[:2]) for a, m in ((adapter, model), (other, same)))
-    assert cen["total"].item() == pytest.approx(100 * cen["cen"].item())
-    assert heavier["total"].item() == pytest.approx(7 * cen["cen"].item())
-    mixed = other.mixed_losses(same, x, y)
-    assert mixed["total"].item() == pytest.approx(mixed["cls"].item() + 3 * mixed["latent"].item())
-
-
-def test_the_sum_over_centres_is_as_many_times_their_mean() -> None:
-    from test_l2i_routing import method, some_batch
-
-    x, y = some_batch(n=2)
-    mean, total = (a.target_losses(m, x, y)["cen"].item() for a, m in (method(), method(cen_reduction="sum")))
-    assert total == pytest.approx(2 * mean)
 
 
 def test_without_margin_centres_are_still_driven_apart() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 import typer
@@ -111,7 +112,16 @@ def show_command(
         {c.name: c.summary for c in manifest.cohorts.values()},
     )
     _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
-    _section("settings", {row["key"]: f"{row['default']}   {row['description']}".rstrip() for row in settings})
+    _section("settings", {row["key"]: f"{row['default']}   {row['description']}{_takers(row, manifest.variants)}"
+                          for row in settings})  # fmt: skip
+
+
+def _takers(setting: Mapping[str, Any], variants: Collection[str]) -> str:
+    """Which variants take a setting, or, where that is shorter, which do not; nothing where all do."""
+    left = [name for name in variants if name not in setting["of"]]
+    if not setting["of"]:
+        return ""
+    return f" (not {', '.join(left)})" if len(left) < len(setting["of"]) else f" ({', '.join(setting['of'])})"
 
 
 def _keys(table: PublishedTable) -> str:
@@ -131,22 +141,25 @@ def _section(title: str, rows: dict[str, str]) -> None:
 def _settings(plugin: Plugin) -> list[dict[str, Any]]:
     from mdx.config import OptimizerSettings, RunSettings, field_names
     from mdx.data.config import DataConfig
-    from mdx.plugins.activation import config_type
+    from mdx.plugins.variants import configs_of, takers
 
-    method = config_type(plugin, None)
-    rows = []
+    configs = configs_of(plugin)
+    rows: list[dict[str, Any]] = []
     for prefix, model in (
-        ("", method),
+        *(("", config) for config in dict.fromkeys(configs.values())),
         ("data.", DataConfig),
         ("optimizer.", OptimizerSettings),
         ("run.", RunSettings),
     ):
         for name in field_names(model):
+            if any(row["key"] == prefix + name for row in rows):
+                continue  # a setting that several variants share
             info, owner = None, cast(Any, model)
             for part in name.split("."):
                 info = owner.model_fields[part]
                 owner = info.annotation
             assert info is not None  # field_names names fields that exist
             default = info.get_default(call_default_factory=True)
-            rows.append({"key": prefix + name, "default": default, "description": info.description or ""})
+            of = [] if prefix or len(found := takers(plugin, name)) == len(configs) else found
+            rows.append({"key": prefix + name, "default": default, "description": info.description or "", "of": of})
     return rows

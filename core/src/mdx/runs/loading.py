@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from mdx.evaluation.cases import predict
 from mdx.interfaces.adapter import Adapter, Prediction, Reference, networks_of
 from mdx.interfaces.dataset import Sample, Task
 from mdx.interfaces.model import Model
-from mdx.plugins.activation import adapter_types, own_network_type
+from mdx.plugins.activation import adapter_types, config_type, own_network_type
 from mdx.plugins.discovery import Plugin, find_plugin
+from mdx.plugins.manifest import Variant
+from mdx.plugins.variants import taken
 from mdx.runs.checkpoint import load_tree
 from mdx.runs.folders import final_checkpoint, find_run, read_json
 
@@ -81,8 +83,8 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     variant = plugin.manifest.variants.get(facts["variant"])
     if variant is None and facts["variant"] != plugin.name:
         raise PluginError(f"this {plugin.name} has no variant '{facts['variant']}'", "install the version of the run")
-    adapter_type, config_type = adapter_types(plugin, variant)
-    settings = read_settings(directory, config_type, plugin.manifest.cohorts)
+    adapter_type, _ = adapter_types(plugin, variant)
+    settings = read_settings(directory, plugin, variant)
     task = task_from(facts["task"])
     # an address such as bids:/study?suffix=T1w,FLAIR names the columns of images, where the settings do not
     settings = replace(settings, data=settings.data.model_copy(update={"image": task.columns}))
@@ -113,13 +115,15 @@ def _refuse_useless(weights: Mapping[str, torch.Tensor], path: Path) -> None:
         )
 
 
-def read_settings(directory: Path, config_type: type, cohorts: Iterable[str] = ()) -> Resolved:
-    """The settings of a run from its config.yaml."""
+def read_settings(directory: Path, plugin: Plugin, variant: Variant | None) -> Resolved:
+    """The settings of a run of ``variant`` from its config.yaml."""
     from mdx.data.config import DataConfig
 
     values = read_config_file(directory / "config.yaml")
     values.pop("run.compile", None)  # of an earlier mdx, where it did nothing
-    return resolve([("config.yaml", values)], config_type, DataConfig, cohorts)
+    cohorts = plugin.manifest.cohorts if plugin.manifest else ()
+    values = taken(plugin, variant, values)  # an earlier mdx wrote those of all variants into every run
+    return resolve([("config.yaml", values)], config_type(plugin, variant), DataConfig, cohorts)
 
 
 def task_from(facts: Mapping[str, Any]) -> Task:

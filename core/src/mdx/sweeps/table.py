@@ -11,6 +11,7 @@ from mdx.errors import PluginError, UsageError, nearest
 from mdx.plugins.discovery import find_plugin
 from mdx.plugins.manifest import Manifest
 from mdx.plugins.published import PublishedMetric, PublishedTable, TableKey
+from mdx.plugins.variants import taken
 from mdx.report.text import key_words
 from mdx.sweeps.jobs import Job, as_text, divided_by
 
@@ -126,8 +127,9 @@ def _located(
     values = {**table.values, **{k: v for e in entries for k, v in e.values.items()}}
     if own:
         values = {k: v for k, v in values.items() if k not in SITES}
-    values |= given
     variant = next((e.variant for e in reversed(entries) if e.variant is not None), None)
+    plugin = find_plugin(base.plugin)
+    values |= taken(plugin, plugin.manifest.variants.get(variant or "") if plugin.manifest else None, given)
     uri = base.data if own else next((e.data for e in entries if e.data is not None), base.data)
     where = table.metrics[cell.metric]
     group = next((e.group for e in entries if e.group is not None), where.group)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ class Gradients:
         self.saved, self.where = saved, where
         self._pending: set[int] = set()
         self._bad: Tensor | None = None
+        self._of_parts: dict[str, Any] = {}
 
     def step(
         self,
@@ -63,6 +65,17 @@ class Gradients:
                 self._pending.add(id(optimizer))
         params = {id(p): p for o in chosen for g in o.param_groups for p in g["params"] if p.requires_grad}
         torch.autograd.backward(loss, inputs=list(params.values()), retain_graph=retain_graph)
+
+    def remember(self, values: Mapping[str, Any], share: float) -> None:
+        """Add what is to be logged of a part, by its share of the batch."""
+        for name, value in values.items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            self._of_parts[name] = self._of_parts.get(name, 0.0) + value * share
+
+    def remembered(self) -> dict[str, Any]:
+        """The sums over the parts since the last call."""
+        values, self._of_parts = self._of_parts, {}
+        return values
 
     def _check_finite(self, loss: Tensor) -> None:
         bad = ~torch.isfinite(loss.detach()).all()

@@ -25,7 +25,7 @@ def make_optimizer(
     algorithm: str,
     defaults: dict[str, Any],
     settings: OptimizerSettings,
-    from_plugins: Callable[[str, Any, dict[str, Any]], Optimizer | None],
+    from_plugins: Callable[..., Optimizer | None],
 ) -> Optimizer:
     """The optimiser ``algorithm`` with the method's ``defaults``, or what the user's ``settings`` put in its place.
 
@@ -50,7 +50,7 @@ def make_optimizer(
             if key not in known:
                 raise ConfigError(f"the optimiser '{name}' has no option '{key}'", nearest(key, known))
         return kind(groups, **options)
-    made = from_plugins(name, groups, options)
+    made = from_plugins(name=name, params=groups, options=options)
     if made is None:
         raise ConfigError(f"there is no optimiser '{name}'", nearest(name, BUILT_IN))
     return made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -50,8 +51,7 @@ class Run:
         model: the networks; moved to the device of ``fabric``.
         seed: fixes every random number of the run.
         fabric: device, precision and process group; one process on the CPU if not given.
-        settings: how the run is carried out.
-        optimizer: the user's replacement of optimiser settings.
+        settings, optimizer: how the run is carried out, and the user's replacement of optimiser settings.
         hooks: observers and providers of optimisers.
         identity: names code and preprocessing; part of the key of shared stages. Empty: stages are not shared.
         evaluate: scores a dataset for ``run.evaluate``; returns one row a case.
@@ -64,9 +64,8 @@ class Run:
         evaluate: Callable[[Dataset], list[dict[str, Any]]] | None = None,
     ) -> None:  # fmt: skip
         self.directory, self.adapter, self.model, self.seed = directory, adapter, model, seed
-        self.settings = settings or RunSettings.model_validate({})
+        self.settings, self.fabric = settings or RunSettings.model_validate({}), fabric
         self.optimizer_settings = optimizer or OptimizerSettings.model_validate({})
-        self.fabric = fabric
         self.device: torch.device = fabric.device if fabric else torch.device("cpu")
         self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
         self.journal = Journal(directory, writes=self.rank == 0)
@@ -142,7 +141,8 @@ class Run:
         and other options are not. With ``scratch=True`` (inner loops) the optimiser is not checkpointed.
         """
         self._take_in()
-        made = make_optimizer(params, algorithm, defaults, self.optimizer_settings, self._optimizer_from_plugins)
+        of_plugins = partial(self.hooks.call, "mdx_make_optimizer")
+        made = make_optimizer(params, algorithm, defaults, self.optimizer_settings, of_plugins)
         if moments_from is not None:
             take_moments(made, moments_from)
         if not scratch:
@@ -158,9 +158,6 @@ class Run:
                     self._checkpoints.registry.load("optimizers", key)
         return made
 
-    def _optimizer_from_plugins(self, name: str, params: Any, options: dict[str, Any]) -> Optimizer | None:
-        return self.hooks.call("mdx_make_optimizer", name=name, params=params, options=options)
-
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def step(
@@ -175,13 +172,19 @@ class Run:
         """
         self._alive()
         self._gradients.step(optimizer, loss, clip_norm, clip_value, retain_graph)
-        if log is not None:
-            self.log(**{f"train/{k}": v for k, v in named_values(log).items()})
+        if values := self._gradients.remembered() | named_values(log or {}):
+            self.log(**{f"train/{name}": value for name, value in values.items()})
 
-    def backward(self, loss: Tensor, *optimizers: Optimizer, retain_graph: bool = False) -> None:
-        """Accumulate gradients for the given optimisers (all, if none is given) until each is stepped."""
+    def backward(
+        self, loss: Tensor, *optimizers: Optimizer, share: float = 1.0, log: Any = None, retain_graph: bool = False
+    ) -> None:
+        """Accumulate gradients for the given optimisers (all, if none is given) until each is stepped.
+
+        A mean over a part of a batch counts as the part's ``share``, and so does what is logged, with the next step.
+        """
         self._alive()
-        self._gradients.backward(loss, optimizers, retain_graph)
+        self._gradients.backward(loss * share, optimizers, retain_graph)
+        self._gradients.remember(named_values(log or {}), share)
 
     # --- epochs ---------------------------------------------------------------------------------------------------
 
@@ -262,8 +265,8 @@ class Run:
         if not len(data):
             raise DataError("there is no case to load", "check the splits and roles with 'mdx data check'")
         processes.broadcast(self.model.buffers(), self.world)
-        options = {"view": view, "also": also, "workers": self.settings.workers}
-        batches = make_loader(data, batch_size, shuffle=False, seed=0, **options)
+        how = {"view": view, "also": also, "workers": self.settings.workers}
+        batches = make_loader(data, batch_size, shuffle=False, seed=0, **how)
         with evaluating(self.model), self._random.aside("outputs", self.device):
             return gather(fn, (batch.to(self.device) for batch in batches))
 

@@ -10,9 +10,10 @@ from typing import Any
 from mdx.config import Resolved, parse_assignments, read_config_file, resolve
 from mdx.errors import ConfigError, UsageError, nearest
 from mdx.interfaces.weights import weights_in
-from mdx.plugins.activation import adapter_types
+from mdx.plugins.activation import adapter_types, config_type
 from mdx.plugins.discovery import Plugin, find_plugin
 from mdx.plugins.manifest import Manifest, Preset, Variant
+from mdx.plugins.variants import has_setting, taken, takers
 from mdx.runs import provenance
 
 
@@ -103,20 +104,25 @@ def make_plan(
     preset_name, preset_values = _preset(manifest, preset, main, device, notes)
     values = dict(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
     flags = {"run.device": device, "run.precision": precision}
+    beside = manifest.baselines if baselines is None else tuple(baselines)
+    for name in beside:
+        _variant(manifest, name)
+    _refuse_settings_of_others(found, chosen, beside, values)
+    from_file = read_config_file(config) if config else {}
+    others = sorted(set(from_file) - set(taken(found, chosen, from_file)))
+    if others:
+        notes.append(f"Of {config} these settings of other variants were left out: {', '.join(others)}.")
     layers = (
         ("defaults of the plugin", manifest.defaults),
         (f"preset {preset_name}", preset_values.values if preset_values else {}),
         (f"variant {chosen.name}" if chosen else "variant", chosen.values if chosen else {}),
-        (f"--config {config.name}" if config else "--config", read_config_file(config) if config else {}),
+        (f"--config {config.name}" if config else "--config", from_file),
         ("--set", values),
         ("command line", {k: v for k, v in flags.items() if v is not None}),
     )
     uri = main or (preset_values.data if preset_values else None)
     if uri is None:
         raise UsageError("there are no data", "give them with --data csv:cohort.csv, or use --preset demo")
-    beside = manifest.baselines if baselines is None else tuple(baselines)
-    for name in beside:
-        _variant(manifest, name)
     digest = ""
     if init_from is not None:
         beside = _with_own_network(manifest, chosen, beside, baselines is not None, notes)
@@ -172,7 +178,24 @@ def _settings(plugin: Plugin, variant: Variant | None, layers: Iterable[tuple[st
     from mdx.data.config import DataConfig
 
     _, config_type = adapter_types(plugin, variant)
-    return resolve(layers, config_type, DataConfig, plugin.manifest.cohorts if plugin.manifest else ())
+    cohorts = plugin.manifest.cohorts if plugin.manifest else ()
+    kept = [(name, taken(plugin, variant, values)) for name, values in layers]
+    return resolve(kept, config_type, DataConfig, cohorts)
+
+
+def _refuse_settings_of_others(
+    plugin: Plugin, variant: Variant | None, beside: Sequence[str], values: Mapping[str, Any]
+) -> None:
+    """Raise ConfigError for what the user sets and neither the chosen variant nor one beside it takes."""
+    name = variant.name if variant else plugin.name
+    own = config_type(plugin, variant)
+    faults = [
+        f"'{key}' is not a setting of {name}: {', '.join(found)} take{'' if len(found) > 1 else 's'} it"
+        for key in values
+        if not has_setting(own, key) and (found := takers(plugin, key)) and not set(found) & set(beside)
+    ]
+    if faults:
+        raise ConfigError("; ".join(faults), "leave it out, or choose such a variant with --variant", "--set")
 
 
 def _variant(manifest: Manifest, name: str | None) -> Variant | None:

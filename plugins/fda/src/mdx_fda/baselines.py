@@ -10,7 +10,7 @@ import torch
 
 from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx.errors import DataError
-from mdx_fda.config import FDAConfig
+from mdx_fda.config import SourceConfig
 from mdx_fda.source import build_network, fit_source, unet
 from mdx_segment.inference import predict_volume
 from mdx_segment.training import train_slices
@@ -18,7 +18,7 @@ from mdx_segment.training import train_slices
 QUANTILES = 2048
 
 
-class NoAdaptation(Adapter[FDAConfig]):
+class NoAdaptation(Adapter[SourceConfig]):
     """The source network on target images as they are (row ``no_da``)."""
 
     def build(self, task: Task) -> Model:
@@ -35,14 +35,14 @@ class NoAdaptation(Adapter[FDAConfig]):
         return Prediction(sample.geometry, segmentation=made.numpy())
 
 
-class HistogramMatching(Adapter[FDAConfig]):
+class HistogramMatching(Adapter[SourceConfig]):
     """The source network on target scans that are given the histogram of all source train scans.
 
     Each volume and channel is matched as a whole, over the voxels above its minimum, so that background stays
     background. What the run keeps are quantiles, no image.
     """
 
-    def __init__(self, config: FDAConfig) -> None:
+    def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
         self.quantiles = np.zeros((0, QUANTILES), np.float32)
 
@@ -71,13 +71,13 @@ class HistogramMatching(Adapter[FDAConfig]):
         self.quantiles = state["quantiles"]
 
 
-class Oracle(Adapter[FDAConfig]):
+class Oracle(Adapter[SourceConfig]):
     """What labels of the target would give: one network for each target site, trained on its train cases.
 
     Source scans are given to the source network, so that a run shows the diagonal of the paper's table 1.
     """
 
-    def __init__(self, config: FDAConfig) -> None:
+    def __init__(self, config: SourceConfig) -> None:
         super().__init__(config)
         self.sites: list[str] = []  # of the targets, in the order of their networks
         self.sources: list[str] = []

@@ -10,8 +10,16 @@ from mdx import MethodConfig
 from mdx_segment.settings import SourceTraining
 
 
-class FDAConfig(MethodConfig):
-    """Settings of the method and of the source model that it leaves untouched."""
+class SourceConfig(MethodConfig):
+    """Settings of the source network and its training: all that rows without restyling have."""
+
+    batch_size: int = Field(16, ge=1, description="slices in a batch of inference")
+    filters: int = Field(16, ge=1, description="filters of the U-Net's first level")
+    training: SourceTraining = Field(default_factory=lambda: SourceTraining.model_validate({}))
+
+
+class FDAConfig(SourceConfig):
+    """Settings of the method, beside those of the source model that it leaves untouched."""
 
     beta: float = Field(0.015, ge=0, le=1, description="radius of the swapped disc as a share of the shorter edge")
     radius_px: float | None = Field(None, ge=0, description="the same radius in pixels of the spectrum; replaces beta")
@@ -43,9 +51,6 @@ class FDAConfig(MethodConfig):
     bank: Literal["embed", "reference"] = Field(
         "embed", description="embed: the run holds the donors' images; reference: it needs the source data again"
     )
-    batch_size: int = Field(16, ge=1, description="slices in a batch of inference")
-    filters: int = Field(16, ge=1, description="filters of the U-Net's first level")
-    training: SourceTraining = Field(default_factory=lambda: SourceTraining.model_validate({}))
 
     @field_validator("beta_grid", "radius_grid")
     @classmethod

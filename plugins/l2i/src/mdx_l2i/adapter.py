@@ -8,26 +8,16 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx import Adapter, Dataset, Model, Prediction, Reference, Run, Sample, Task
+from mdx import Dataset, Model, Prediction, Reference, Run, Sample, Task
 from mdx_adversarial.samplers import OnePerClass
 from mdx_l2i.cohort import Cohort
 from mdx_l2i.config import L2IConfig
 from mdx_l2i.losses import center_loss, latent_loss
-from mdx_l2i.networks import make_centers, make_classifier_model
-from mdx_l2i.training import (
-    Losses,
-    begin,
-    epochs,
-    loader_of,
-    make_adam,
-    mixed_batches,
-    predict,
-    step_in_parts,
-    validate,
-)
+from mdx_l2i.networks import make_centers
+from mdx_l2i.training import Classifier, Losses, adam, batches_of, epochs, freeze_pooled, rates, validate
 
 
-class L2I(Adapter[L2IConfig]):
+class L2I(Classifier[L2IConfig]):
     """L = L_cls + lambda_cen L_cen + lambda_latent L_latent, each term moving its own networks.
 
     L_cls moves the classifier, L_latent the encoder, both on a mixed batch; L_cen moves centres and encoder, on one
@@ -36,65 +26,57 @@ class L2I(Adapter[L2IConfig]):
 
     def build(self, task: Task) -> Model:
         """Encoder, classifier and class centres."""
-        model = make_classifier_model(task, self.config)
+        model = super().build(task)
         model["centers"] = make_centers(task, self.config)
         return model
 
-    def require(self, data: Dataset) -> None:
+    def cohort(self, data: Dataset) -> Cohort:
         """Every class must occur at the target, and validation cases of it where they choose the weights."""
         cohort = Cohort(data, self.config)
-        cohort.require_every_class(cohort.target, "target training cases")
+        cohort.target.require_every_class("target training cases", "name a study with all classes as target")
         cohort.require_validation()
+        return cohort
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """Train until the target's validation loss stops falling. Raises DataError if the target lacks a class."""
-        c = self.config
-        cohort = Cohort(data, c)
-        cohort.require_every_class(cohort.target, "target training cases")
+        """Train until the target's validation loss stops falling."""
+        c, n = self.config, len(self.task.classes)
+        cohort = self.cohort(data)
         if len(cohort.target) == len(cohort.train):
             why = "train_on=target leaves the sources out" if c.train_on == "target" else "there is no source"
             run.note(f"All training cases are of the target ({why}): there was no scanner to ignore.")
-        begin(run, model, cohort, c)
-        optimizer = make_adam(run, model, c)
-        mixed = mixed_batches(run, cohort)
-        pairs = loader_of(run, cohort, cohort.target, len(data.task.classes), OnePerClass())
-        name = data.task.label
+        freeze_pooled(run, model, cohort.train, c)
+        centers = [{"params": list(model.centers.parameters()), "lr": c.lr_centers}] if c.centers == "learned" else []
+        optimizer = adam(run, [*centers, *rates(model, c)], c)
+        mixed = batches_of(run, cohort, cohort.train, c.batch_size)
+        pairs = batches_of(run, cohort, cohort.target, n, sampler=OnePerClass())
         for epoch in epochs(run, c):
             model.train()
             for batch, pair in zip(mixed, pairs, strict=True):
-                step_in_parts(
-                    run, optimizer, c,
-                    (batch, lambda b: self.mixed_losses(model, b.image, b.label(name))),
-                    (pair, lambda b: self.target_losses(model, b.image, b.label(name))),
-                )  # fmt: skip
+                for part in batch.parts(c.at_once):
+                    f, o = model.encoder(part.image), model.centers()
+                    cls = F.cross_entropy(model.classifier(f.detach()).float(), part.target)  # moves the classifier
+                    latent = latent_loss(f, part.target, o, c.radius)  # moves the encoder
+                    terms = {"cls": cls, "latent": latent}
+                    run.backward(cls + c.lambda_latent * latent, optimizer, share=part.share, log=terms)
+                for part in pair.parts(c.at_once):
+                    cen = self.cen(model.encoder(part.image), part.target, model.centers())  # moves encoder and centres
+                    run.backward(c.lambda_cen * cen, optimizer, share=part.share, log={"cen": cen})
+                run.step(optimizer)
                 if c.center_norm == "project_after_step" and c.centers == "learned":
                     model.centers.project()
-            validate(run, epoch, model, cohort.val, c, lambda f, y: self.validation_losses(model, f, y))
+            validate(run, epoch, model, cohort.val, c, self.losses, c.monitor)
 
-    def mixed_losses(self, model: Model, images: Tensor, labels: Tensor) -> Losses:
-        """L_cls and L_latent of the mixed batch; neither reaches the centres, and L_cls not the encoder."""
-        features = model.encoder(images)
-        cls = F.cross_entropy(model.classifier(features.detach()).float(), labels)
-        latent = latent_loss(features, labels, model.centers(), self.config.radius)
-        return {"cls": cls, "latent": latent, "total": cls + self.config.lambda_latent * latent}
-
-    def target_losses(self, model: Model, images: Tensor, labels: Tensor) -> Losses:
-        """L_cen of one target image of each class."""
-        cen = self._cen(model.encoder(images), labels, model.centers())
-        return {"cen": cen, "total": self.config.lambda_cen * cen}
-
-    def _cen(self, features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
+    def cen(self, features: Tensor, labels: Tensor, centers: Tensor) -> Tensor:
+        """L_cen; its sum is so many times the mean, so that parts of a batch still add up."""
         c = self.config
-        cen = center_loss(features, labels, centers, c.radius, c.margin)
-        # the sum is so many times the mean, so that parts of a batch still add up
-        return cen * len(centers) if c.cen_reduction == "sum" else cen
+        many = len(centers) if c.cen_reduction == "sum" else 1
+        return many * center_loss(features, labels, centers, c.radius, c.margin)
 
-    def validation_losses(self, model: Model, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def losses(self, model: Model, features: Tensor, labels: Tensor) -> Losses:
         """The same terms over validation cases, weighed as in training."""
-        c = self.config
+        c, o = self.config, model.centers()
         cls = F.cross_entropy(model.classifier(features).float(), labels)
-        latent = latent_loss(features, labels, model.centers(), c.radius)
-        cen = self._cen(features, labels, model.centers())
+        latent, cen = latent_loss(features, labels, o, c.radius), self.cen(features, labels, o)
         geometry = c.lambda_cen * cen + c.lambda_latent * latent
         return {"latent": latent, "cen": cen, "cen+latent": geometry, "total": cls + geometry}
 
@@ -103,8 +85,7 @@ class L2I(Adapter[L2IConfig]):
 
         A case far from all centres is unlike anything trained on.
         """
-        made = predict(sample, model)
+        made = super().apply(sample, model)
         distances = np.linalg.norm(model.centers().cpu().numpy() - made.embedding, axis=1)
-        return replace(
-            made, details={"distance_to_center": dict(zip(self.task.classes, distances.tolist(), strict=True))}
-        )
+        named = dict(zip(self.task.classes, distances.tolist(), strict=True))
+        return replace(made, details={"distance_to_center": named})

@@ -13,52 +13,46 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
-from mdx.errors import ConfigError, DataError
+from mdx import Batch, Dataset, Model, Run
+from mdx.errors import ConfigError
 from mdx_adversarial.losses import contrastive_domain_discrepancy
-from mdx_l2i.baselines import refuse_parts
 from mdx_l2i.cohort import Cohort
-from mdx_l2i.config import L2IConfig
-from mdx_l2i.networks import make_classifier_model
-from mdx_l2i.training import begin, encode_cases, epochs, loader_of, make_adam, predict, validate
+from mdx_l2i.config import CANConfig
+from mdx_l2i.training import Classifier, adam, batches_of, encode_cases, epochs, freeze_pooled, rates, validate
 
 MOST_ROUNDS = 100
 """Rounds of k-means; it has long settled by then."""
 
 
-class CAN(Adapter[L2IConfig]):
+class CAN(Classifier[CANConfig]):
     """Cross-entropy on the source, and the contrastive discrepancy between source classes and target clusters."""
 
-    def build(self, task: Task) -> Model:
-        """Encoder and classifier."""
-        return make_classifier_model(task, self.config)
-
-    def require(self, data: Dataset) -> None:
-        """Every class must occur among the source's training cases."""
-        SourceCohort(data, self.config).require_validation()
-
-    def fit(self, data: Dataset, model: Model, run: Run) -> None:
-        """Cluster the target at the start of each epoch; the best epoch is that of the source's validation loss."""
-        c = self.config
-        refuse_parts(c, "can")
-        if c.train_on == "target":
+    def cohort(self, data: Dataset) -> SourceCohort:
+        """Every class must occur among the source's training cases, and validation cases of it where they choose."""
+        if self.config.train_on == "target":
             raise ConfigError(
                 "can reads no label of the target, so it cannot be trained on it alone", "leave train_on out"
             )
-        cohort = SourceCohort(data, c)
-        begin(run, model, cohort, c)
-        optimizer = make_adam(run, model, c)
-        batches = loader_of(run, cohort, cohort.train, c.batch_size)
-        n, name = len(data.task.classes), data.task.label
+        cohort = SourceCohort(data, self.config)
+        cohort.require_validation()
+        return cohort
+
+    def fit(self, data: Dataset, model: Model, run: Run) -> None:
+        """Cluster the target at the start of each epoch; the best epoch is that of the source's validation loss."""
+        c, n = self.config, len(self.task.classes)
+        cohort = self.cohort(data)
+        freeze_pooled(run, model, cohort.train, c)
+        optimizer = adam(run, rates(model, c), c)
+        batches = batches_of(run, cohort, cohort.train, c.batch_size)
         for epoch in epochs(run, c):
             encoded = encode_cases(run, model, cohort.train, c)
-            source, truth = encoded.values.cpu().numpy(), encoded.label(name).cpu().numpy()
+            source, truth = encoded.values.cpu().numpy(), encoded.label(self.task.label).cpu().numpy()
             target = encode_cases(run, model, cohort.unlabelled, c).values.cpu().numpy()
             clusters = cluster(target, class_means(source, truth, n), c.cluster_radius, c.cluster_least)
             drawn = SameClasses(truth, clusters, c.batch_size)
             model.train()
             for batch, pair in zip(batches, paired(run, cohort, drawn), strict=False):
-                cls = F.cross_entropy(model.classifier(model.encoder(batch.image)).float(), batch.label(name))
+                cls = F.cross_entropy(model.classifier(model.encoder(batch.image)).float(), batch.target)
                 cdd = torch.zeros_like(cls)
                 if pair is not None:
                     of_source, of_target = (model.encoder(part.image) for part in pair)
@@ -66,10 +60,6 @@ class CAN(Adapter[L2IConfig]):
                 run.step(optimizer, cls + c.cdd_weight * cdd, log={"cls": cls, "cdd": cdd})
             epoch.log(**{"train/classes_kept": float(len(clusters.kept))})
             validate(run, epoch, model, cohort.val, c)
-
-    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """Class probabilities and the latent vector."""
-        return predict(sample, model)
 
 
 class SourceCohort(Cohort):
@@ -81,14 +71,15 @@ class SourceCohort(Cohort):
     Raises DataError if the source lacks a class, or if there is no target.
     """
 
-    def __init__(self, data: Dataset, config: L2IConfig) -> None:
+    def __init__(self, data: Dataset, config: CANConfig) -> None:
         super().__init__(data, config)
-        self.train = data.where(split="train", role="source").labelled
-        self.val = data.where(split="val", role="source").labelled
-        self.unlabelled = data.where(split="train", role="target").without_labels()
-        self.require_every_class(self.train, "source training cases")
-        if not len(self.unlabelled):
-            raise DataError("there is no target training case to cluster", "name the target with --set target=SITE")
+        self.train = data.train.where(role="source").labelled.require_every_class("source training cases")
+        self.val = data.val.where(role="source").labelled
+        self.unlabelled = (
+            data.train.where(role="target")
+            .without_labels()
+            .require_some("target training case to cluster", "name the target with --set target=SITE")
+        )
 
 
 class Clusters(NamedTuple):
@@ -171,5 +162,5 @@ def paired(run: Run, cohort: SourceCohort, drawn: SameClasses) -> Iterator[tuple
     """A source and a target batch of the same classes for each step; None where no class is kept."""
     if not drawn.size:
         return itertools.repeat(None)
-    source = loader_of(run, cohort, cohort.train, drawn.size, drawn.of_source)
-    return zip(source, loader_of(run, cohort, cohort.unlabelled, drawn.size, drawn.of_target), strict=True)
+    source = batches_of(run, cohort, cohort.train, drawn.size, sampler=drawn.of_source)
+    return zip(source, batches_of(run, cohort, cohort.unlabelled, drawn.size, sampler=drawn.of_target), strict=True)

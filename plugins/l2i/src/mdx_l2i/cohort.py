@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mdx import Case, Dataset
-from mdx.errors import DataError
 from mdx_adversarial.domains import Domains
-from mdx_l2i.config import L2IConfig
+from mdx_l2i.config import RowConfig
 
 TRAINED = ("source", "target")
 
@@ -24,49 +23,27 @@ class Cohort:
     Raises DataError if there is nothing to train on.
     """
 
-    def __init__(self, data: Dataset, config: L2IConfig) -> None:
-        self.config, self.task = config, data.task
+    def __init__(self, data: Dataset, config: RowConfig) -> None:
+        self.config = config
         wanted = ("target",) if config.train_on == "target" else TRAINED
-        chosen = data.where(split="train", role=wanted).labelled
-        if not len(chosen):
-            raise DataError(
-                f"there is no labelled training case of {' or '.join(wanted)}",
-                "name the small study that holds every class with --set target=SITE",
-            )
-        self.train, self.target = chosen, chosen.where(role="target")
+        self.train = data.train.where(role=wanted).labelled.require_some(
+            f"labelled training case of {' or '.join(wanted)}",
+            "name the small study that holds every class with --set target=SITE",
+        )
+        self.target = self.train.where(role="target")
         has_target = any(case.role == "target" for case in data.cases)
-        self.val = data.where(split="val", role="target" if has_target else TRAINED).labelled
+        self.val = data.val.where(role="target" if has_target else TRAINED).labelled
 
     @property
     def steps(self) -> int:
         """Steps of an epoch: as many as show every training case once, unless the settings say."""
         return self.config.steps or -(-len(self.train) // self.config.batch_size)
 
-    def domains(self, method: str = "") -> Domains:
-        """The domains of the training cases; with ``method`` there must be several for it to work."""
-        found = Domains(self.train, self.config.nuisance, self.config.nuisance_bins)
-        if method:
-            found.require_several(method)
-        return found
-
-    def require_every_class(self, data: Dataset, what: str) -> None:
-        """Raise DataError that names the classes of the task without a case in ``data``, which are ``what``."""
-        found = Counter(str(case.value(self.task.label)) for case in data.cases)
-        missing = [name for name in self.task.classes if not found[name]]
-        if missing:
-            there = ", ".join(f"{n} of {name}" for name, n in sorted(found.items())) or "none at all"
-            raise DataError(
-                f"no case of {self.task.label} {', '.join(missing)} among the {what} (there are {there})",
-                "every class must occur there: "
-                + ("name a study with all classes as target" if data is self.target else "add cases of it")
-                + ", or leave the class out of the table",
-            )
-
     def require_validation(self) -> None:
         """Raise DataError if the best weights are to be chosen and there is no case to choose by."""
-        if self.config.select == "best" and not len(self.val):
-            raise DataError(
-                "there is no labelled validation case of the target to choose the best weights by",
+        if self.config.select == "best":
+            self.val.require_some(
+                "labelled validation case of the target to choose the best weights by",
                 "raise data.val_fraction, or keep the last weights with --set select=last",
             )
 

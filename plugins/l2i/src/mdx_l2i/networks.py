@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Model, Task
+from mdx import Task
 from mdx.errors import ConfigError, DataError
-from mdx_l2i.config import L2IConfig
+from mdx_l2i.config import L2IConfig, RowConfig
 from mdx_l2i.inception import InceptionResNetV1, last_grid
 
 DIMS = {"inception_resnet_v1_3d": 3, "resnet18_2d": 2, "small_cnn2d": 2, "small_cnn3d": 3}
@@ -124,7 +124,7 @@ class FixedCenters(nn.Module):
         return self.points
 
 
-def make_encoder(channels: int, dims: int, config: L2IConfig) -> Encoder:
+def make_encoder(channels: int, dims: int, config: RowConfig) -> Encoder:
     """The encoder that the settings name. Raises ConfigError where it is for other dimensions than the images'."""
     name = config.backbone
     if DIMS.get(name, dims) != dims:
@@ -150,7 +150,7 @@ def _halved(n: int, times: int) -> int:
     return -(-n // 2**times)
 
 
-def _resnet18(channels: int, config: L2IConfig) -> nn.Module:
+def _resnet18(channels: int, config: RowConfig) -> nn.Module:
     """The 2-D ResNet-18 with instance norm, untrained. Source: He et al. 2016."""
     from torchvision.models import resnet18
 
@@ -159,12 +159,6 @@ def _resnet18(channels: int, config: L2IConfig) -> nn.Module:
         network.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
     network.fc = nn.Sequential(nn.Dropout(config.dropout), network.fc)  # type: ignore[assignment]
     return network
-
-
-def make_classifier_model(task: Task, config: L2IConfig) -> Model:
-    """``encoder`` and ``classifier``: what every row of the table shares."""
-    encoder = make_encoder(len(task.channels), task.dims, config)
-    return Model(encoder=encoder, classifier=nn.Linear(config.latent, len(task.classes)))
 
 
 def make_centers(task: Task, config: L2IConfig) -> nn.Module:
