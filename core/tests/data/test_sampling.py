@@ -53,6 +53,18 @@ def test_a_random_slice_is_where_its_position_says() -> None:
             assert image[0, 0, 0] == 1000 * (1 + int(case)) + z
 
 
+def test_a_view_is_cut_in_full_precision_whatever_the_networks_are_trained_in() -> None:
+    class Turned(Slices):
+        def cut(self, sample: Sample, index: int, rng: np.random.Generator) -> Piece:
+            piece = super().cut(sample, index, rng)
+            return replace(piece, image=piece.image @ torch.full((8, 8), 0.1))
+
+    plain = list(make_loader(cohort(), 3, view=Turned(), shuffle=False, seed=0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = list(make_loader(cohort(), 3, view=Turned(), shuffle=False, seed=0))
+    assert all(torch.equal(a.image, b.image) for a, b in zip(plain, mixed, strict=True))
+
+
 def test_cases_and_slices_are_drawn_uniformly() -> None:
     """Seed 1; 4000 draws of 4 cases and 5 slices: each within 4 standard deviations of its share."""
     seen_cases, seen_slices = np.zeros(4), np.zeros(5)

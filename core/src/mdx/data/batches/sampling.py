@@ -180,6 +180,7 @@ class Batches:
             return 1  # without loading the case
         return self.view.pieces(_kept(self.data, self.data.cases[index]))
 
+    @torch.autocast("cpu", enabled=False)  # a view is cut in full precision, here as in a process of its own
     def __getitem__(self, planned: tuple[int, list[tuple[int, int]]]) -> Batch:
         step, items = planned
         rng = np.random.default_rng([self.seed, self.rank, step])
