@@ -62,7 +62,31 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 2 if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
 
 
-# --- what the suite costs: processor seconds by folder, those of child processes included ---------------------------
+# --- who runs what: long files first, and methods of one file apart --------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: what comes last is short, and no worker waits long for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As ``--dist loadfile``, but that each method of the life cycle is a file of its own."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrMethod(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            return f"{file} {test.partition('[')[2].split(' ')[0]}" if file.endswith(LIFE_CYCLE) else file
+
+    return ByFileOrMethod(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+LIFE_CYCLE = "test_life_cycle.py"
+
+
+# --- what the suite costs: processor seconds by folder, those of child processes included ----------------------------
 
 _spent: dict[str, float] = defaultdict(float)
 

@@ -1,7 +1,7 @@
 """mdx: published methods for domain adaptation of medical images, run the same way on your own data.
 
-What a plugin may import is here and in ``mdx.errors``, ``mdx.views``, ``mdx.layouts`` and ``mdx.metrics``; everything
-else is the inside of mdx and may change.
+What a plugin may import is here and in ``mdx.errors``, ``mdx.views``, ``mdx.layouts`` and ``mdx.metrics``, for its
+tests also in ``mdx.testing``; everything else is the inside of mdx and may change.
 
 The public names are loaded when they are first used, so that ``import mdx`` stays cheap.
 """

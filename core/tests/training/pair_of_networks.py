@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 from made_up import MadeUp, MadeUpConfig, dataset
-from process_pairs import Watch, fabric_of, leave
 from torch import nn
 
 from mdx.interfaces.dataset import Task
 from mdx.interfaces.model import Model
+from mdx.testing import Watch, fabric_of, leave
 from mdx.training.run import Run
 
 

@@ -8,7 +8,8 @@ import made_up
 import pair_of_networks
 import pytest
 import torch
-from process_pairs import two_processes
+
+from mdx.testing import two_processes
 
 
 @pytest.mark.slow

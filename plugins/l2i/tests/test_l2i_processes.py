@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import two_ignorers
-from process_pairs import assert_one_training, two_processes
+
+from mdx.testing import assert_one_training, two_processes
 
 
 @pytest.mark.slow

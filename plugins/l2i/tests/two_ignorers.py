@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from made_classes import SMALL, make_classes
-from process_pairs import Watch, fabric_of, leave
 
 from mdx.interfaces.adapter import networks_of
+from mdx.testing import Watch, fabric_of, leave
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 from mdx_l2i.adapter import L2I

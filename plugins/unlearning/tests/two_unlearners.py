@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from made_ages import SMALL, make_ages
-from process_pairs import Watch, fabric_of, leave
 
 from mdx.interfaces.adapter import networks_of
+from mdx.testing import Watch, fabric_of, leave
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 from mdx_unlearning.adapter import Unlearning

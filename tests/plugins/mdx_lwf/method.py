@@ -62,4 +62,4 @@ class LwF(Adapter[LwFConfig]):
         return float((found.values != found.label(data.task.label)).float().mean())
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        return Prediction(sample.geometry, classes=model.network(sample.image[None])[0].softmax(0).numpy())
+        return Prediction(sample.geometry, classes=model.network(sample.image[None])[0].float().softmax(0).numpy())
