@@ -1,4 +1,4 @@
-"""A row or two of a real paper's table, on the small cohort: the way of ``mdx reproduce`` from end to end."""
+"""Two rows of a real paper's table, on a small cohort: the way of ``mdx reproduce`` from end to end."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_cohort import TINY
+
+from mdx.testing import small_cohort
 
 
 @pytest.mark.slow
 def test_two_rows_of_fdas_table_3_share_a_training_and_stand_beside_the_published_numbers(
-    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mdx: Callable[..., tuple[int, str]]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mdx: Callable[..., tuple[int, str]]
 ) -> None:
     monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache"))
+    cohort = small_cohort(tmp_path / "cohort", "segmentation", sites=["A", "B"])
     code, printed = mdx(
         "reproduce", "fda", "table3", "--rows", "mst_beta_avg,none_beta_avg", "--data", f"csv:{cohort}", "--preset",
-        "tables", "--set", "source=A", "target=B", "data.test_fraction=0.5", *TINY[1:], "--device", "cpu", "--out",
-        tmp_path / "table3",
+        "smoke", "--set", "source=A", "target=B", "run.bootstrap=100", "--device", "cpu", "--out", tmp_path / "table3",
     )  # fmt: skip
     assert code == 0, printed
     facts = json.loads((tmp_path / "table3" / "reproduction.json").read_text())

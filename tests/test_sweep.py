@@ -1,13 +1,8 @@
-"""Many runs as a user makes them: real worker processes, real kills."""
+"""Many runs of a paper's plugin, as a user makes them; kills are in core/tests/sweeps."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,41 +141,6 @@ def test_one_failure_stops_no_other_run(cohort: Path, tmp_path: Path, mdx: Mdx) 
     assert "1 of 2 runs failed" in printed
     assert "nowhere" in printed
     assert sorted(pd.read_csv(tmp_path / "s" / "index.csv")["state"]) == ["done", "failed"]
-
-
-@pytest.mark.slow
-def test_a_killed_sweep_goes_on_and_ends_as_if_nothing_had_happened(
-    tmp_path: Path, mdx: Mdx, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = make_cohort(tmp_path / "cohort")
-    more = ["--variants", "no_da", "--set", "source=A", "target=B", "training.epochs=8"]
-    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache1"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mdx", *command(table, tmp_path / "killed", *more)], stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    metrics = None
-    for _ in range(600):
-        metrics = next((tmp_path / "killed" / "runs").glob("*/metrics.jsonl"), None)
-        if metrics is not None and len(metrics.read_text().splitlines()) >= 2:
-            break
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)  # the sweep and its worker, without a word
-    process.wait()
-    assert metrics is not None
-    done = len(metrics.read_text().splitlines())
-    assert 2 <= done < 8
-    code, _ = mdx(*command(table, tmp_path / "killed", *more))
-    assert code == 0
-    # the row of an epoch is written before its checkpoint, so the last one may be trained again
-    log = metrics.with_name("log.txt").read_text()
-    assert any(f"going on after epoch {n}" in log for n in (done - 1, done)), log
-    assert "going on" in metrics.with_name("log.txt").read_text()
-    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache2"))
-    code, _ = mdx(*command(table, tmp_path / "whole", *more))
-    assert code == 0
-    scores = [next((tmp_path / name / "runs").glob("*/scores.csv")).read_bytes() for name in ("killed", "whole")]
-    assert scores[0] == scores[1]
 
 
 def test_a_sweep_over_pairs_is_compared_pair_by_pair_and_over_them(

@@ -23,9 +23,10 @@ def printed(function: str) -> str:
 
 @pytest.fixture
 def here(tmp_path: Path, ages: Path, slope: None, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with cohort.csv, from which Python is called."""
+    """A folder with cohort.csv, of two sites, from which Python is called."""
     shutil.copytree(ages.parent, tmp_path / "here")
-    (tmp_path / "here" / "ages.csv").rename(tmp_path / "here" / "cohort.csv")
+    lines = (tmp_path / "here" / "ages.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "here" / "cohort.csv").write_text("".join(line for line in lines if not line.startswith("C")))
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
@@ -35,7 +36,7 @@ def test_the_sweep_of_the_documentation_runs_every_pair_variant_and_seed(here: P
     call = call.replace("seeds=3", 'seeds=1, preset="small"')
     result = eval(call, {"mdx": mdx})
     index = pd.read_csv(result.directory / "index.csv")
-    assert index["state"].tolist() == ["done"] * 12
+    assert index["state"].tolist() == ["done"] * 4
     assert sorted(run.name for run in result.runs.values()) == sorted(index["run"])
 
 
