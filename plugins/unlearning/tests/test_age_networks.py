@@ -8,9 +8,10 @@ from made_ages import SMALL
 from torch import nn
 
 from mdx.interfaces.dataset import Dataset
+from mdx_unlearning.cohort import TrainingCohort
 from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.networks import Regressor, VGGEncoder
-from mdx_unlearning.training import predictor_with_head
+from mdx_unlearning.training import make_head
 
 
 def count(network: nn.Module) -> int:
@@ -74,7 +75,7 @@ def test_a_standardised_regressor_starts_near_the_mean_label() -> None:
 
 def test_the_authors_dropout_of_a_vector_drops_whole_cases(three_sites: Dataset) -> None:
     config = UnlearningConfig.model_validate({**SMALL, "dropout_of": "cases", "head_dropout": 0.5})
-    ours = predictor_with_head(three_sites, config, "unlearning").head[2]
+    ours = make_head(TrainingCohort(three_sites, config), config, "unlearning")[2]
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="dropout3d"):
         theirs = nn.Dropout3d(0.5)(torch.ones(8, 5))
