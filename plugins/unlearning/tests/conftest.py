@@ -13,9 +13,16 @@ from mdx.interfaces.adapter import Adapter, networks_of
 from mdx.interfaces.dataset import Dataset
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
-from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.adapter import Unlearning
+from mdx_unlearning.baselines import DANN, Normal, NormalConditioned
+from mdx_unlearning.config import ConditionedConfig, HeadConfig, NormalConfig, UnlearningConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+CONFIGS: dict[type[Adapter[Any]], type[NormalConfig]] = {
+    Unlearning: UnlearningConfig, Normal: NormalConfig, NormalConditioned: ConditionedConfig, DANN: HeadConfig,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -42,10 +49,12 @@ def fit(tmp_path: Path) -> Callable[..., Run]:
     count = iter(range(1000))
 
     def train(
-        kind: type[Adapter[UnlearningConfig]], data: Dataset, folder: Path | None = None, seed: int = 0, **settings: Any
+        kind: type[Adapter[Any]], data: Dataset, folder: Path | None = None, seed: int = 0, **settings: Any
     ) -> Run:
         torch.set_num_threads(1)
-        adapter = kind(UnlearningConfig.model_validate({**SMALL, **settings}))
+        config = next(CONFIGS[each] for each in kind.__mro__ if each in CONFIGS)
+        small = {name: value for name, value in SMALL.items() if name in config.model_fields}
+        adapter = kind(config.model_validate({**small, **settings}))
         where = folder or tmp_path / f"run{next(count)}"
         where.mkdir(exist_ok=True)
         torch.manual_seed(seed)

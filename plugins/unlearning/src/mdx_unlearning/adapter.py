@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
+from mdx import Batch, Dataset, Model, Run
 from mdx_adversarial.samplers import AllDomains, Composed
 from mdx_adversarial.updates import (
     UnlearningOptimizers,
@@ -12,11 +12,9 @@ from mdx_unlearning.cohort import OverlapCohort, TrainingCohort
 from mdx_unlearning.config import UnlearningConfig
 from mdx_unlearning.training import (
     DOMAIN_LOSSES,
-    check_validation,
+    Predictor,
     main_loss,
     make_head,
-    predict,
-    predictor,
     pretrain,
     second_stage,
     set_label_scale,
@@ -24,7 +22,7 @@ from mdx_unlearning.training import (
 )
 
 
-class Unlearning(Adapter[UnlearningConfig]):
+class Unlearning(Predictor[UnlearningConfig]):
     """Learn the label, then take the domain out of the features with three alternating updates.
 
     Regime A (``unlearn_on=all``) unlearns on the training batch itself. Regime B (``overlap``), for cohorts in which
@@ -32,24 +30,26 @@ class Unlearning(Adapter[UnlearningConfig]):
     no part in it. Source: Dinsdale, Jenkinson and Namburete, MICCAI 2020.
     """
 
-    def build(self, task: Task) -> Model:
-        """Encoder and regressor."""
-        return predictor(task, self.config)
+    def cohort(self, data: Dataset) -> TrainingCohort:
+        """There must be several domains."""
+        cohort = super().cohort(data)
+        cohort.domains.require_several("unlearning")
+        return cohort
+
+    def overlap(self, data: Dataset, cohort: TrainingCohort) -> OverlapCohort | None:
+        """Who is unlearnt on in regime B."""
+        return OverlapCohort(data, cohort, self.config) if self.config.unlearn_on == "overlap" else None
 
     def require(self, data: Dataset) -> None:
         """There must be labelled source cases, validation cases of them, and in regime B cases that overlap."""
-        cohort = TrainingCohort(data, self.config)
-        check_validation(cohort, self.config)
-        if self.config.unlearn_on == "overlap":
-            OverlapCohort(data, cohort, self.config)
+        self.overlap(data, self.cohort(data))
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Stage 1: label and head. Stage 2: for each batch L_p, then alpha L_d, then beta L_conf."""
         c = self.config
-        cohort = TrainingCohort(data, c)
-        check_validation(cohort, c)
-        run.add(head=make_head(cohort, c, "unlearning"))
-        other = OverlapCohort(data, cohort, c) if c.unlearn_on == "overlap" else None
+        cohort = self.cohort(data)
+        run.add(head=make_head(cohort, c))
+        other = self.overlap(data, cohort)
         if other is not None:
             run.note(f"Unlearnt on {len(other.train)} cases: {other.where}.")
         elif c.overlap is not None or "overlap" in data.cohorts:
@@ -93,13 +93,9 @@ class Unlearning(Adapter[UnlearningConfig]):
         losses = unlearning_step(
             run, optimizers, encode=model.encoder, head=model.head, main=batch.image,
             task_loss=lambda features: main_loss(
-                model, features, batch.label(cohort.label), batch["domain"], len(cohort.domains)
+                model, features, batch.target, batch["domain"], len(cohort.domains)
             ),
             other=None if c.features == "stale" else unlearnt.image, domains=unlearnt["domain"],
             alpha=c.alpha, beta=c.beta, reduction=c.reduction, domain_loss=DOMAIN_LOSSES[c.domain_loss],
         )  # fmt: skip
         run.log(**{f"train/{name}": loss for name, loss in losses._asdict().items()})
-
-    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """The label in its unit, and the feature."""
-        return predict(sample, model)

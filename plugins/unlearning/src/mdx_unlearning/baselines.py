@@ -8,17 +8,16 @@ from collections.abc import Iterable
 from torch import Tensor
 from torch.nn import functional as F
 
-from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Run, Sample, Task
+from mdx import Batch, Dataset, Model, Run
 from mdx_adversarial.layers import gradient_reversal, reversal_scale
 from mdx_adversarial.samplers import AllDomains
 from mdx_unlearning.cohort import TrainingCohort
-from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.config import ConditionedConfig, HeadConfig
 from mdx_unlearning.training import (
-    check_validation,
+    ConfigT,
+    Predictor,
     main_loss,
     make_head,
-    predict,
-    predictor,
     pretrain,
     second_stage,
     set_label_scale,
@@ -27,7 +26,7 @@ from mdx_unlearning.training import (
 )
 
 
-class Normal(Adapter[UnlearningConfig]):
+class Normal(Predictor[ConfigT]):
     """One mean squared error over all cases, whatever their domain (rows ``normal`` and ``standard``).
 
     Its weights are chosen by that loss too: Eq. 1 would choose them by the domains that it does not know of.
@@ -35,15 +34,10 @@ class Normal(Adapter[UnlearningConfig]):
 
     monitor = "val/pooled"
 
-    def build(self, task: Task) -> Model:
-        """Encoder and regressor."""
-        return predictor(task, self.config)
-
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """As many epochs as unlearning has in both stages, at the learning rate of stage 1."""
         c = self.config
-        cohort = TrainingCohort(data, c)
-        check_validation(cohort, c)
+        cohort = self.cohort(data)
         set_label_scale(model, cohort, c)
         parameters = [*model.encoder.parameters(), *model.regressor.parameters()]
         optimizer = run.optimizer("main", parameters, lr=c.lr)
@@ -62,14 +56,10 @@ class Normal(Adapter[UnlearningConfig]):
         return run.loader(cohort.train, self.config.batch_size, steps=self.config.steps or steps)
 
     def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
-        return squared_errors(model, model.encoder(batch.image), batch.label(cohort.label)).mean()
-
-    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """The label in its unit, and the feature."""
-        return predict(sample, model)
+        return squared_errors(model, model.encoder(batch.image), batch.target).mean()
 
 
-class NormalConditioned(Normal):
+class NormalConditioned(Normal[ConditionedConfig]):
     """The main loss of unlearning, a mean over each domain (Eq. 1), and nothing unlearnt.
 
     As ``Normal``, with batches that hold every domain.
@@ -84,22 +74,23 @@ class NormalConditioned(Normal):
 
     def _loss(self, model: Model, batch: Batch, cohort: TrainingCohort) -> Tensor:
         features, domains = model.encoder(batch.image), batch["domain"]
-        return main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+        return main_loss(model, features, batch.target, domains, len(cohort.domains))
 
 
-class DANN(Adapter[UnlearningConfig]):
+class DANN(Predictor[HeadConfig]):
     """Gradient reversal: head and encoder are moved at once, in opposite senses. Source: Ganin et al. 2016."""
 
-    def build(self, task: Task) -> Model:
-        """Encoder and regressor."""
-        return predictor(task, self.config)
+    def cohort(self, data: Dataset) -> TrainingCohort:
+        """There must be several domains."""
+        cohort = super().cohort(data)
+        cohort.domains.require_several("dann")
+        return cohort
 
     def fit(self, data: Dataset, model: Model, run: Run) -> None:
         """Stage 1 as unlearning's, then L_p + alpha L_d behind the reversal, whose scale grows from 0 to 1."""
         c = self.config
-        cohort = TrainingCohort(data, c)
-        check_validation(cohort, c)
-        run.add(head=make_head(cohort, c, "dann"))
+        cohort = self.cohort(data)
+        run.add(head=make_head(cohort, c))
         set_label_scale(model, cohort, c)
         pretrain(model, cohort, run, c)
         optimizer = run.optimizer("dann", model.parameters(), lr=c.stage2_lr)
@@ -110,11 +101,7 @@ class DANN(Adapter[UnlearningConfig]):
             scale = reversal_scale(epoch.index / (c.epochs - c.pretrain_epochs))
             for batch in batches:
                 features, domains = model.encoder(batch.image), batch["domain"]
-                main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+                main = main_loss(model, features, batch.target, domains, len(cohort.domains))
                 domain = F.cross_entropy(model.head(gradient_reversal(features, scale)), domains)
                 run.step(optimizer, main + c.alpha * domain, log={"main": main, "domain": domain})
             validate(epoch, model, cohort, run, c)
-
-    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
-        """The label in its unit, and the feature."""
-        return predict(sample, model)

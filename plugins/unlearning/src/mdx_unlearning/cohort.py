@@ -8,7 +8,7 @@ from mdx import Case, Dataset
 from mdx.errors import DataError
 from mdx_adversarial.domains import Domains
 from mdx_adversarial.samplers import present
-from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.config import NormalConfig, UnlearningConfig
 
 
 class TrainingCohort:
@@ -21,17 +21,23 @@ class TrainingCohort:
     Raises DataError if there is no labelled source case to train on.
     """
 
-    def __init__(self, data: Dataset, config: UnlearningConfig) -> None:
+    def __init__(self, data: Dataset, config: NormalConfig) -> None:
         source = data.where(role="source") if any(case.role for case in data.cases) else data
         self.label = data.task.label
-        self.train = source.where(split="train").labelled
-        if not len(self.train):
-            raise DataError(
-                "there is no labelled source case to train on", "check roles and splits with 'mdx data check'"
-            )
+        self.train = source.train.labelled.require_some(
+            "labelled source case to train on", "check roles and splits with 'mdx data check'"
+        )
         self.domains = Domains(self.train, config.nuisance, config.nuisance_bins)
-        val = source.where(split="val").labelled
+        val = source.val.labelled
         self.val = val.where(id=[c.id for c in val.cases if self.domains.name_of(c) in self.domains.names])
+
+    def require_validation(self, config: NormalConfig) -> None:
+        """Raise DataError if the best weights are to be chosen and there is no case to choose by."""
+        if config.select == "best":
+            self.val.require_some(
+                "labelled validation case to choose the best weights by",
+                "raise data.val_fraction, or keep the last weights with --set select=last",
+            )
 
     @property
     def also(self) -> dict[str, Callable[[Case], int]]:

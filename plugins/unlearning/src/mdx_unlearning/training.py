@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mdx import Batch, Dataset, Model, Prediction, Sample, Task
-from mdx.errors import DataError
+from mdx import Adapter, Batch, Dataset, Model, Prediction, Reference, Sample, Task
 from mdx_adversarial.domains import sum_of_domain_means
 from mdx_adversarial.layers import DomainHead
 from mdx_adversarial.probe import probe_accuracy
 from mdx_adversarial.samplers import AllDomains
 from mdx_adversarial.updates import binary_domain_loss, double_softmax
 from mdx_unlearning.cohort import TrainingCohort
-from mdx_unlearning.config import UnlearningConfig
+from mdx_unlearning.config import HeadConfig, NormalConfig
 from mdx_unlearning.networks import HIDDEN, Regressor, VGGEncoder
 
 if TYPE_CHECKING:
@@ -27,32 +26,44 @@ if TYPE_CHECKING:
 DOMAIN_LOSSES = {"cross_entropy": F.cross_entropy, "double_softmax": double_softmax, "binary": binary_domain_loss}
 
 
-def predictor(task: Task, config: UnlearningConfig) -> Model:
-    """``encoder`` and ``regressor`` for the channels and dimensions of the task."""
-    encoder = VGGEncoder(
-        len(task.channels), task.dims, config.width, config.stages, config.stem_stride, config.feature_size
-    )
-    return Model(encoder=encoder, regressor=Regressor(config.feature_size))
+ConfigT = TypeVar("ConfigT", bound=NormalConfig)
 
 
-def make_head(cohort: TrainingCohort, config: UnlearningConfig, method: str) -> DomainHead:
-    """A head for the domains of the training cases. Raises DataError where there is one domain only."""
-    cohort.domains.require_several(method)
+class Predictor(Adapter[ConfigT]):
+    """A row of the paper's tables: an encoder and a regressor, trained on the labelled source cases."""
+
+    def build(self, task: Task) -> Model:
+        """Encoder and regressor."""
+        c = self.config
+        encoder = VGGEncoder(len(task.channels), task.dims, c.width, c.stages, c.stem_stride, c.feature_size)
+        return Model(encoder=encoder, regressor=Regressor(c.feature_size))
+
+    def cohort(self, data: Dataset) -> TrainingCohort:
+        """Who is trained on and who validates. Raises DataError if there are no such cases."""
+        cohort = TrainingCohort(data, self.config)
+        cohort.require_validation(self.config)
+        return cohort
+
+    def require(self, data: Dataset) -> None:
+        """Raises what ``cohort`` raises."""
+        self.cohort(data)
+
+    def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
+        """The label in its unit, and the feature."""
+        features = model.encoder(sample.image[None].to(next(model.parameters()).device))
+        value = float(model.regressor(features)[0])
+        return Prediction(sample.geometry, value=value, embedding=features[0].float().cpu().numpy())
+
+
+def make_head(cohort: TrainingCohort, config: HeadConfig) -> DomainHead:
+    """A head for the domains of the training cases."""
     head = DomainHead(config.feature_size, len(cohort.domains), HIDDEN, config.head_dropout)
     if config.dropout_of == "cases":
         head[2] = nn.Dropout1d(config.head_dropout)  # takes (B, features) for one case of B channels
     return head
 
 
-def predict(sample: Sample, model: Model) -> Prediction:
-    """The label of a sample in its unit, and its feature as embedding."""
-    image = sample.image[None].to(next(model.parameters()).device)
-    features = model.encoder(image)
-    value = float(model.regressor(features)[0])
-    return Prediction(sample.geometry, value=value, embedding=features[0].float().cpu().numpy())
-
-
-def set_label_scale(model: Model, cohort: TrainingCohort, config: UnlearningConfig) -> None:
+def set_label_scale(model: Model, cohort: TrainingCohort, config: NormalConfig) -> None:
     """Let the regressor start at the mean of the training labels and measure in their SD, if that is asked for."""
     if config.label_scale == "standardise":
         labels = np.array(cohort.labels())
@@ -70,7 +81,7 @@ def main_loss(model: Model, features: Tensor, labels: Tensor, domains: Tensor, c
     return sum_of_domain_means(squared_errors(model, features, labels), domains, count)
 
 
-def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
+def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: HeadConfig) -> None:
     """Stage 1: L_p + alpha L_d with one optimiser; L_d reaches the encoder only with ``stage1_domain_grad=joint``.
 
     An equal stage of another run (naive unlearning and unlearning on the overlap, say) is taken from the cache.
@@ -85,14 +96,14 @@ def pretrain(model: Model, cohort: TrainingCohort, run: Run, config: UnlearningC
         for batch in batches:
             domains = batch["domain"]
             features = model.encoder(batch.image)
-            main = main_loss(model, features, batch.label(cohort.label), domains, len(cohort.domains))
+            main = main_loss(model, features, batch.target, domains, len(cohort.domains))
             seen = features if config.stage1_domain_grad == "joint" else features.detach()
             domain = DOMAIN_LOSSES[config.domain_loss](model.head(seen), domains)
             run.step(optimizer, main + config.alpha * domain, log={"main": main, "domain": domain})
         validate(epoch, model, cohort, run, config)
 
 
-def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
+def stage1_settings(config: HeadConfig) -> tuple[object, ...]:
     """The settings, besides data and networks, that stage 1 depends on."""
     c = config
     return (
@@ -101,22 +112,13 @@ def stage1_settings(config: UnlearningConfig) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def second_stage(run: Run, stage: str, config: UnlearningConfig, monitor: str = "val/main") -> Iterator[Epoch]:
+def second_stage(run: Run, stage: str, config: NormalConfig, monitor: str = "val/main") -> Iterator[Epoch]:
     """The epochs after stage 1; the weights of the lowest ``monitor`` are kept, or the last ones."""
     count = config.epochs - config.pretrain_epochs
     return run.epochs(stage, count, keep=config.select, monitor=monitor, patience=config.stage2_patience)
 
 
-def check_validation(cohort: TrainingCohort, config: UnlearningConfig) -> None:
-    """Raises DataError if the best weights are to be chosen and there is no case to choose by."""
-    if config.select == "best" and not len(cohort.val):
-        raise DataError(
-            "there is no labelled validation case to choose the best weights by",
-            "raise data.val_fraction, or keep the last weights with --set select=last",
-        )
-
-
-def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, config: UnlearningConfig) -> None:
+def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, config: NormalConfig) -> None:
     """Log ``val/main`` (L_p), ``val/pooled`` (one mean squared error over all cases), ``val/absolute_error`` and, every
     ``probe_every`` epochs, a fresh probe's accuracy.
 
@@ -144,7 +146,7 @@ def validate(epoch: Epoch, model: Model, cohort: TrainingCohort, run: Run, confi
 
 
 def encode_cases(
-    model: Model, cohort: TrainingCohort, data: Dataset, run: Run, config: UnlearningConfig
+    model: Model, cohort: TrainingCohort, data: Dataset, run: Run, config: NormalConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features (n, d), labels (n,) and domains (n,) of cases."""
 
