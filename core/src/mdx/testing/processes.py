@@ -78,15 +78,15 @@ def _be_killed(words: list[str], at_step: int, environment: Mapping[str, str]) -
 
     setattr(Run, "step", step_or_die)  # noqa: B010 - the process is this function's own
     setattr(Run, "finish", die)  # noqa: B010
-    _run(words, environment)
+    os.environ |= environment
+    _run(words)
 
 
-def _run(words: list[str], environment: Mapping[str, str]) -> None:
+def _run(words: list[str]) -> None:
     """The command line in this process, which then ends with its exit code."""
     from mdx.cli.app import run_cli
 
-    os.environ |= environment
-    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", "1")))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     code = run_cli(words)
     sys.stdout.flush()
     sys.exit(code)
@@ -107,6 +107,7 @@ def two_processes(work: Callable[[int, int, str], None], folder: Path) -> list[d
 
 def run_as_one_of_two(words: Sequence[str], environment: Mapping[str, str], rank: int, port: int, folder: str) -> None:
     """One of two processes that carry out one command line; it leaves its networks, steps and monitored values."""
+    os.environ |= environment
     _launched(rank, port)
     update, finish, seen = Monitor.update, Run.finish, list[float]()
 
@@ -120,7 +121,7 @@ def run_as_one_of_two(words: Sequence[str], environment: Mapping[str, str], rank
 
     setattr(Monitor, "update", update_and_note)  # noqa: B010 - the process is this function's own
     setattr(Run, "finish", finish_and_leave)  # noqa: B010
-    _run(list(words), {k: v for k, v in environment.items() if k not in os.environ})
+    _run(list(words))
 
 
 def in_two_processes(words: Sequence[str], folder: Path) -> list[dict[str, Any]]:

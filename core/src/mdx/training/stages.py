@@ -183,7 +183,9 @@ class Stages:
     ) -> Iterator[Epoch]:
         journal, hooks, saved = self.run.journal, self.run.hooks, self.saved
         self.name = name
-        if not saved.path(name).exists() and key is not None:
+        absent = not saved.path(name).exists()
+        processes.barrier(self.run.world)  # all have looked before the first process brings it
+        if absent and key is not None:
             self._wait_for(name, key)
             if saved.fetch(name, key):
                 journal.say(f"stage {name}: taken from the cache, an equal run has trained it")
