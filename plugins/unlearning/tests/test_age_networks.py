@@ -75,7 +75,7 @@ def test_a_standardised_regressor_starts_near_the_mean_label() -> None:
 
 def test_the_authors_dropout_of_a_vector_drops_whole_cases(three_sites: Dataset) -> None:
     config = UnlearningConfig.model_validate({**SMALL, "dropout_of": "cases", "head_dropout": 0.5})
-    ours = make_head(TrainingCohort(three_sites, config), config, "unlearning")[2]
+    ours = make_head(TrainingCohort(three_sites, config), config)[2]
     torch.manual_seed(0)
     with pytest.warns(UserWarning, match="dropout3d"):
         theirs = nn.Dropout3d(0.5)(torch.ones(8, 5))
