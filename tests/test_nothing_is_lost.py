@@ -15,7 +15,8 @@ from small_cohort import make_cohort, write_scan
 from mdx.data.batches.loading import prediction_paths
 from mdx.errors import RefusedError
 from mdx.runs.loading import load_run
-from mdx.workflow.applying import case_name, require_known_site
+from mdx.workflow.applying import require_known_site
+from mdx.workflow.inputs import case_name
 
 Cli = Callable[..., tuple[int, str]]
 
@@ -73,7 +74,7 @@ def test_a_place_that_is_taken_stops_the_call_before_anything_is_written(
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scan.nii.gz").write_bytes(b"x")
     assert mdx("apply", finished[1], other, ward, "--out", tmp_path / "out")[0] == 2
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["scan.nii.gz"]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"scan.nii.gz", "predictions.csv"}
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_upper_case_suffixes_are_written_in_lower_case(finished: tuple[Path, Pat
     loud = shutil.copy(ward, ward.parent / "SCAN.NII.GZ")
     assert prediction_paths(Path(loud), Path("out"), "SCAN")[0] == Path("out/SCAN.nii.gz")
     assert mdx("apply", finished[1], loud, "--out", ward.parent / "out")[0] == 0
-    assert [p.name for p in (ward.parent / "out").iterdir()] == ["SCAN.nii.gz"]
+    assert {p.name for p in (ward.parent / "out").iterdir()} == {"SCAN.nii.gz", "predictions.csv"}
 
 
 @pytest.mark.parametrize("path", ["a\0b.nii.gz", "n" * 300 + ".nii.gz"])

@@ -80,7 +80,7 @@ def test_apply_repeats_the_run_bit_for_bit_after_it_is_moved_and_the_data_are_go
     assert code == 0, text
     own = run if variant == "fda" else run / "baselines" / variant
     expected = nib.load(own / "predictions" / f"{case}.nii.gz")
-    (written,) = (tmp_path / "out").iterdir()
+    (written,) = (tmp_path / "out").glob("*.nii.gz")
     mask = np.asarray(nib.load(written).dataobj)
     assert 0 < mask.sum() < mask.size, "a trivial mask would prove nothing"
     assert np.array_equal(mask, np.asarray(expected.dataobj))

@@ -4,37 +4,70 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from mdx.cli.run import trust
 
+if TYPE_CHECKING:
+    from mdx.workflow.applying import Applied
+
 
 def apply_command(
     run: Path = typer.Argument(help="Directory of a run."),
-    files: list[str] = typer.Argument(help="Images; the contrasts of one case with commas: t1.nii.gz,t2.nii.gz"),
+    files: list[str] = typer.Argument(
+        help="Images, folders of them, patterns in quotes, tables, bids:FOLDER; the contrasts of one case with commas: "
+        "t1.nii.gz,t2.nii.gz"
+    ),
     out: Path = typer.Option(Path("predictions"), help="Folder for the predictions."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
     site: str = typer.Option(None, help="The site of the files, for methods that have a part for each site."),
     reference: str = typer.Option(
         None, metavar="FILE[:SLICE]", help="An image, or a slice of it, whose look the files are given."
     ),
-    device: str = typer.Option("cpu", help="cpu or cuda."),
+    probabilities: bool = typer.Option(False, "--probabilities", help="Write those of each class beside the mask."),
+    device: str = typer.Option("auto", help="auto (that of the run, where it is there), cpu, cuda or mps."),
     trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     force: bool = typer.Option(False, "--force", help="Replace files that are there; an input is never replaced."),
     as_json: bool = typer.Option(False, "--json", help="Print the written files as JSON."),
 ) -> None:
-    """Apply a run to new files; predictions lie exactly on the files that were read."""
+    """Apply a run to new files; predictions lie exactly on the files that were read.
+
+    What is predicted is printed and stands in predictions.csv. A file that fails stops no other: exit code 4.
+    """
     trust(trust_code)
+    from mdx.errors import DataError
     from mdx.workflow.applying import apply_files
 
-    asked = {"variant": variant, "site": site, "reference": reference, "device": device, "force": force}
-    written = apply_files(run, files, out, **asked)
+    done = apply_files(
+        run, files, out, variant=variant, site=site, reference=reference, device=device, force=force,
+        probabilities=probabilities, tell=None if as_json else _tell,
+    )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps({source: [str(p) for p in paths] for source, paths in written.items()}, indent=1))
+        facts: dict[str, object] = {source: [str(p) for p in paths] for source, paths in done.written.items()}
+        failed = {source: str(error) for source, error in done.failed.items()}
+        typer.echo(json.dumps({**facts, **({"failed": failed} if failed else {})}, indent=1))
+    elif done.written:
+        typer.echo(f"{len(done.written)} predicted, in {out}")
+    if done.failed:
+        listed = "\n  ".join(f"{source}: {error}" for source, error in done.failed.items())
+        raise DataError(
+            f"{len(done.failed)} of {len(done.failed) + len(done.written)} could not be predicted:\n  {listed}",
+            "the others are done; correct these and give them again",
+        )
+
+
+def _tell(name: str, done: Applied, left: int) -> None:
+    """A line as soon as a case is done."""
+    to_go = f"   ({left} left)" if left else ""
+    if name in done.failed:
+        typer.echo(f"{name} failed{to_go}")
         return
-    for source, paths in written.items():
-        typer.echo(f"{source} -> {', '.join(map(str, paths))}")
+    facts = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in done.rows[-1].items() if k != "file"}
+    words = ", ".join(f"{k} {v}" for k, v in facts.items())
+    where = f" -> {', '.join(map(str, done.written[name]))}" if done.written[name] else ""
+    typer.echo(f"{name}{where}{f': {words}' if words else ''}{to_go}")
 
 
 def evaluate_command(
@@ -42,14 +75,14 @@ def evaluate_command(
     data: str = typer.Option(None, metavar="URI", help="Labelled cases; the run's own test cases if not given."),
     out: Path = typer.Option(None, help="Folder for scores.csv and summary.json; RUN/evaluations/NAME if not given."),
     variant: str = typer.Option(None, help="A baseline of the run instead of its method."),
-    device: str = typer.Option("cpu", help="cpu or cuda."),
+    device: str = typer.Option("auto", help="auto (that of the run, where it is there), cpu, cuda or mps."),
     trust_code: bool = typer.Option(False, "--trust-code", help="Run TorchScript of somebody else's."),
     force: bool = typer.Option(False, "--force", help="Replace scores of other data that are there."),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Score a finished run on labelled cases: all of a table, or its test split where it has one."""
     trust(trust_code)
-    from mdx.workflow.applying import evaluate_run
+    from mdx.workflow.evaluating import evaluate_run
 
     folder, summary = evaluate_run(run, data, out, variant=variant, device=device, force=force)
     if as_json:

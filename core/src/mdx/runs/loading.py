@@ -64,11 +64,13 @@ class LoadedRun:
         site = label_of(self.task).reference(self.settings.data) if reference is None else None
         return predict(self.adapter, self.model, sample, Reference(site=site) if site else reference)
 
-    def write(self, prediction: Prediction, folder: str | Path, name: str) -> list[Path]:
+    def write(
+        self, prediction: Prediction, folder: str | Path, name: str, probabilities: bool = False
+    ) -> list[Path]:  # fmt: skip
         """Write what was predicted onto the grid of the file that was read; the paths written."""
         from mdx.data.batches.loading import write_prediction
 
-        return write_prediction(prediction, self.task, Path(folder), name, self.settings.data)
+        return write_prediction(prediction, self.task, Path(folder), name, self.settings.data, probabilities)
 
 
 def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:

@@ -34,6 +34,15 @@ def take_threads(count: int) -> None:
     _default_threads[:] = [count]
 
 
+def that_of_the_run(device: str) -> str:
+    """The device that a run was made on, where this machine has it, else the CPU."""
+    import torch
+
+    if device in ("auto", "cuda") and torch.cuda.is_available():
+        return "cuda"
+    return "mps" if device in ("auto", "mps") and torch.backends.mps.is_available() else "cpu"
+
+
 def check_device(settings: RunSettings) -> str:
     """The accelerator that ``settings`` mean. Raises ResourceError if this machine lacks it."""
     import torch

@@ -147,13 +147,19 @@ def label_map(probabilities: np.ndarray, task: Task) -> np.ndarray:
     return np.where(probabilities.max(axis=0) > 0.5, best, 0).astype(np.uint8 if numbers.max() <= 255 else np.uint16)
 
 
-def prediction_paths(image: Path, folder: Path, case_id: str) -> list[Path]:
-    """Every file that predictions for an image may be written as: mask, image, boxes."""
+def prediction_paths(image: Path, folder: Path, case_id: str, probabilities: Task | None = None) -> list[Path]:
+    """Every file that predictions for an image may be written as: mask, image, boxes, and of a task's classes their
+    probabilities.
+    """
     if is_dicom(image) or suffix_of(image) in TIFFS:
         suffix = ".nii.gz" if header_of(image)[0] == 3 else ".png" if is_dicom(image) else ".tif"
     else:
         suffix = _written_suffix(suffix_of(image) or image.suffix.lower())
-    return [folder / f"{case_id}{suffix}", folder / f"{case_id}_image{suffix}", folder / f"{case_id}_boxes.csv"]
+    of_classes = probabilities.classes if probabilities else ()
+    return [
+        folder / f"{case_id}{suffix}", folder / f"{case_id}_image{suffix}", folder / f"{case_id}_boxes.csv",
+        *(folder / f"{case_id}_p_{name}{_of_floats(suffix)}" for name in of_classes),
+    ]  # fmt: skip
 
 
 def boxes_csv(boxes: np.ndarray, geometry: Geometry, task: Task) -> str:
@@ -172,9 +178,17 @@ def _written_suffix(suffix: str) -> str:
     return ".png" if suffix in (".jpg", ".jpeg") else suffix
 
 
-def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: str, config: DataConfig) -> list[Path]:
+def _of_floats(suffix: str) -> str:
+    """A PNG holds whole numbers, so a TIFF is written for it."""
+    return ".tif" if suffix == ".png" else suffix
+
+
+def write_prediction(
+    prediction: Prediction, task: Task, folder: Path, case_id: str, config: DataConfig, probabilities: bool = False
+) -> list[Path]:
     """Write the mask as ``<case_id><suffix>`` and the image as ``<case_id>_image<suffix>``, on the file's own grid, and
-    boxes in the file's own pixels as ``<case_id>_boxes.csv``.
+    boxes in the file's own pixels as ``<case_id>_boxes.csv``; with ``probabilities`` those of each class as
+    ``<case_id>_p_<class><suffix>``, float32.
 
     Probabilities are resampled to that grid before they are made a mask. Images whose intensities were scaled are
     always float32: their values are not the file's. JPEG would change values, so PNG is written for it. Returns the
@@ -184,9 +198,12 @@ def write_prediction(prediction: Prediction, task: Task, folder: Path, case_id: 
     suffix = _written_suffix(geometry.layout.suffix.lower()) if geometry.layout else ".nii.gz"
     written: list[Path] = []
     if prediction.segmentation is not None:
-        probabilities, grid = undo_resampling(np.asarray(prediction.segmentation, dtype=np.float32), geometry)
+        found, grid = undo_resampling(np.asarray(prediction.segmentation, dtype=np.float32), geometry)
         written.append(folder / f"{case_id}{suffix}")
-        write_mask(written[-1], label_map(probabilities, task), grid)
+        write_mask(written[-1], label_map(found, task), grid)
+        for name, values in zip(task.classes, found, strict=True) if probabilities else ():
+            written.append(folder / f"{case_id}_p_{name}{_of_floats(suffix)}")
+            write_image(written[-1], values[None], grid, "float32")
     if prediction.image is not None:
         written.append(folder / f"{case_id}_image{suffix}")
         write_image(written[-1], prediction.image, geometry, "file" if config.intensity == "none" else "float32")

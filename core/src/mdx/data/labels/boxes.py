@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
 from mdx.interfaces.geometry import Geometry
 
+if TYPE_CHECKING:
+    from mdx.interfaces.adapter import Prediction
+
 
 class Boxes(Label):
     """(n, 5) float32: x1, y1, x2, y2 in pixels of the sample, and the index of the class."""
@@ -27,6 +30,7 @@ class Boxes(Label):
     columns: ClassVar[tuple[str, ...]] = ("boxes",)
     evaluator: ClassVar[str] = "mdx.evaluation.detection:for_run"
     page: ClassVar[str] = "mdx.report.truths:BoxesPage"
+    says_rows: ClassVar[bool] = True
 
     def fits(self, column: str, values: Sequence[Any]) -> bool:
         """Lists of boxes, as ``rows_as_cases`` has read them."""
@@ -95,6 +99,13 @@ class Boxes(Label):
         """The number of boxes of an image."""
         counts = {case: float(len(boxes_of(cell))) for case, cell in values_by_case(data).items()}
         return numbers_by_site(data, counts, "boxes of an image")
+
+    def said(self, prediction: Prediction, task: Task) -> dict[str, Any]:
+        """How many boxes of each class there are."""
+        if prediction.boxes is None:
+            return {}
+        classes = np.asarray(prediction.boxes, dtype=float).reshape(-1, 6)[:, 5]
+        return {f"n_{name}": int((classes == k).sum()) for k, name in enumerate(task.classes)}
 
 
 def moved_boxes(boxes: np.ndarray, affine: np.ndarray, onto: np.ndarray) -> np.ndarray:

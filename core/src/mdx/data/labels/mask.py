@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from mdx.data.batches.store import VERSION, libraries, load_array, save_array, s
 from mdx.data.config import DataConfig
 from mdx.data.confounding import numbers_by_site
 from mdx.data.files.facts import FileFacts, file_key, read_facts
-from mdx.data.files.geometry import mismatch, ras_grid, resample_onto
+from mdx.data.files.geometry import mismatch, ras_grid, resample_onto, undo_resampling
 from mdx.data.files.images import read_mask
 from mdx.data.labels.base import Label
 from mdx.data.mask_values import mask_errors, mask_warnings
@@ -25,6 +25,9 @@ from mdx.errors import DataError
 from mdx.interfaces.dataset import Case, Dataset, Task, TaskKind
 from mdx.interfaces.geometry import Geometry
 
+if TYPE_CHECKING:
+    from mdx.interfaces.adapter import Prediction
+
 
 class Mask(Label):
     """(K, *spatial) float32 of 0 and 1, one channel a class, on the sample's grid."""
@@ -32,6 +35,7 @@ class Mask(Label):
     kind: ClassVar[TaskKind] = "segmentation"
     evaluator: ClassVar[str] = "mdx.evaluation.segmentation:for_run"
     page: ClassVar[str] = "mdx.report.truths:MaskPage"
+    says_rows: ClassVar[bool] = True
 
     def find(self, cases: Sequence[Case], config: DataConfig) -> str | None:
         """``mask``, where a case has one and no other column is named."""
@@ -55,6 +59,22 @@ class Mask(Label):
             values = _on_grid(case.mask, task, geometry)
             save_array(path, values)
         return torch.from_numpy(values)
+
+    def said(self, prediction: Prediction, task: Task) -> dict[str, Any]:
+        """The volume of each class in ml, of a plain image its pixels; on the grid of the file that was read."""
+        from mdx.data.batches.loading import label_map
+
+        if prediction.segmentation is None:
+            return {}
+        values = np.asarray(prediction.segmentation, dtype=np.float32)
+        probabilities, grid = undo_resampling(values, prediction.geometry)
+        labels = label_map(probabilities, task)
+        numbers = [of[0] if len(of) == 1 else 1 for of in task.label_values] or [1]
+        counts = {name: int((labels == n).sum()) for name, n in zip(task.classes, numbers, strict=True)}
+        if task.dims == 2:
+            return {f"pixels_{name}": n for name, n in counts.items()}
+        voxel_ml = abs(float(np.linalg.det(grid.affine[:3, :3]))) / 1000
+        return {f"ml_{name}": round(n * voxel_ml, 4) for name, n in counts.items()}
 
     def collate(self, task: Task, values: Sequence[Any], image: Tensor) -> dict[str, Any]:
         """``mask``: (B, K, *spatial)."""
