@@ -32,4 +32,4 @@ def test_a_folder_without_images_is_named(finished: tuple[Path, Path], tmp_path:
     (tmp_path / "empty").mkdir()
     code, text = mdx("apply", finished[1], tmp_path / "empty", "--out", tmp_path / "out")
     assert code == 4
-    assert "is a folder without DICOM images" in text
+    assert "holds no images" in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,8 +96,9 @@ def expand(
 
     Raises UsageError for pairs together with ``leave_site_out``, and for an unknown variant or site.
     """
-    places = _places(job, pairs, leave_site_out)
     names = _variants(job.plugin, variants)
+    unused = _unused(job, names, [*job.settings, *(grid or {})])
+    places = _places(_without(replace(job, variant=names[0]), unused[names[0]]), pairs, leave_site_out)
     varied = [[(key, value) for value in values] for key, values in (grid or {}).items()]
     made = []
     for seed, place, setting, variant in itertools.product(seeds, places, itertools.product(*varied), names):
@@ -105,8 +106,27 @@ def expand(
         labels = {**({"variant": variant} if variant else {}), **where, **dict(setting), "seed": str(seed)}
         settings = {**job.settings, **{f"data.{role}": as_text(of) for role, of in place.items()}, **dict(setting)}
         settings = divided_by(seed, job, settings)
-        made.append(replace(job, variant=variant, settings=settings, seed=seed, labels=labels))
+        made.append(
+            _without(replace(job, variant=variant, settings=settings, seed=seed, labels=labels), unused[variant])
+        )
     return made
+
+
+def _unused(job: Job, names: Sequence[str | None], keys: Sequence[str]) -> dict[str | None, set[str]]:
+    """Of each variant the settings that it does not take and another one of the sweep does."""
+    from mdx.plugins.discovery import find_plugin
+    from mdx.plugins.variants import taken
+
+    plugin = find_plugin(job.plugin)
+    assert plugin.manifest is not None  # find_plugin returns working plugins only
+    variants = plugin.manifest.variants
+    left = {name: set(keys) - set(taken(plugin, variants.get(name or ""), dict.fromkeys(keys))) for name in names}
+    of_nobody = set.intersection(*left.values())  # which each run refuses
+    return {name: found - of_nobody for name, found in left.items()}
+
+
+def _without(job: Job, keys: Collection[str]) -> Job:
+    return replace(job, settings={key: value for key, value in job.settings.items() if key not in keys})
 
 
 def divided_by(seed: int, job: Job, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _of_text(text: str, config: DataConfig) -> Iterator[Input]:
 def _of_path(path: Path, config: DataConfig, text: str | None = None) -> Iterator[Input]:
     """A file or a DICOM series, or else the images of a folder."""
     shown = text or str(path)
-    if path.is_dir() and not _is_series(path):
+    if _exists(path) and path.is_dir() and not _is_series(path):
         cases = read_layout("folder", path, {}).cases
         for case in cases:
             files = list(case.images.values())
