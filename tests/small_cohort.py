@@ -12,6 +12,9 @@ TINY = [
     "training.crop=32", "n_mst=2", "run.bootstrap=100",
 ]  # fmt: skip
 
+OF_THE_SOURCE = [word for word in TINY if not word.startswith("n_mst")]
+"""Of variants that have no donors."""
+
 
 def write_scan(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> Path:
     import nibabel as nib

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_cohort import TINY
+from small_cohort import OF_THE_SOURCE, TINY
 from torch import Tensor, nn
 
 import mdx as library
@@ -96,7 +96,8 @@ def test_weights_as_safetensors_need_no_trust(place: Path, finished: tuple[Path,
     save_file(dict(trained.model.network.state_dict()), "w.safetensors", metadata={"mdx.json": json.dumps(CONTRACT)})
     code, text = mdx(
         "run", "fda", "--variant", "no_da", "--baselines", "none", "--data", f"csv:{finished[0].resolve()}",
-        "--init-from", "w.safetensors", "--set", "source=A", "target=B", *TINY, "--device", "cpu", "--out", "runs",
+        "--init-from", "w.safetensors", "--set", "source=A", "target=B", *OF_THE_SOURCE, "--device", "cpu", "--out",
+        "runs",
     )  # fmt: skip
     assert code == 0, text
     (run,) = Path("runs").iterdir()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from small_cohort import TINY
+from small_cohort import OF_THE_SOURCE, TINY
 
 from mdx.cli.app import run_cli
 
@@ -28,9 +28,9 @@ def other_split(finished: tuple[Path, Path]) -> Path:
 
 def another(finished: tuple[Path, Path], name: str, *more: str) -> Path:
     table, run = finished
-    folder = run.parent.parent / name
+    folder, tiny = run.parent.parent / name, OF_THE_SOURCE if "--variant" in more else TINY
     code = run_cli([
-        "run", "fda", "--data", f"csv:{table}", "--set", "source=A", "target=B", *TINY, "--device", "cpu",
+        "run", "fda", "--data", f"csv:{table}", "--set", "source=A", "target=B", *tiny, "--device", "cpu",
         "--out", str(folder), *more,
     ])  # fmt: skip
     assert code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small_cohort import TINY, make_cohort
+from small_cohort import OF_THE_SOURCE, make_cohort
 
 from mdx.data.files.images import read_mask
 
@@ -27,8 +27,8 @@ def test_a_run_on_two_contrasts_of_a_bids_study_is_applied_to_two_files(tmp_path
         lines.append(f"sub-{name}\t{name[0]}")
     (study / "participants.tsv").write_text("\n".join(lines) + "\n")
     code, text = mdx(
-        "run", "fda", "--variant", "no_da", "--data", f"bids:{study}?suffix=T1w,FLAIR", *TINY, "source=A", "target=B",
-        "--baselines", "", "--device", "cpu", "--out", tmp_path / "runs",
+        "run", "fda", "--variant", "no_da", "--data", f"bids:{study}?suffix=T1w,FLAIR", *OF_THE_SOURCE,
+        "source=A", "target=B", "--baselines", "", "--device", "cpu", "--out", tmp_path / "runs",
     )  # fmt: skip
     assert code == 0, text
     (run,) = (tmp_path / "runs").iterdir()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_cohort import TINY
+from small_cohort import OF_THE_SOURCE, TINY
 from torch import Tensor, nn
 
 import mdx as library
@@ -74,8 +74,9 @@ def network(finished: tuple[Path, Path]) -> nn.Module:
 
 
 def run_with(mdx: Cli, table: Path, network: Path, out: Path, *more: str) -> tuple[int, str]:
+    tiny = OF_THE_SOURCE if "--variant" in more else TINY
     return mdx(
-        "run", "fda", "--data", f"csv:{table}", "--init-from", network, "--set", "source=A", "target=B", *TINY,
+        "run", "fda", "--data", f"csv:{table}", "--init-from", network, "--set", "source=A", "target=B", *tiny,
         "--device", "cpu", "--out", out, *more,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from small_cohort import TINY
+from small_cohort import OF_THE_SOURCE, TINY
 
 import mdx as library
 
@@ -143,8 +143,8 @@ def test_the_settings_say_where_each_value_came_from(finished: tuple[Path, Path]
 
 def test_mixed_precision_on_a_cpu_learns_as_well(finished: tuple[Path, Path], tmp_path: Path, mdx: Cli) -> None:
     code, text = mdx(
-        "run", "fda", "--variant", "no_da", "--data", f"csv:{finished[0]}", "--set", "source=A", "target=B", *TINY,
-        "--baselines", "none", "--device", "cpu", "--precision", "bf16-mixed", "--out", tmp_path,
+        "run", "fda", "--variant", "no_da", "--data", f"csv:{finished[0]}", "--set", "source=A", "target=B",
+        *OF_THE_SOURCE, "--baselines", "none", "--device", "cpu", "--precision", "bf16-mixed", "--out", tmp_path,
     )  # fmt: skip
     assert code == 0, text
     (run,) = tmp_path.iterdir()
@@ -159,7 +159,7 @@ def test_the_network_learns_where_the_ball_is(finished: tuple[Path, Path]) -> No
 def test_torchrun_starts_two_processes_of_one_run(finished: tuple[Path, Path], tmp_path: Path) -> None:
     words = [
         "run", "fda", "--variant", "no_da", "--baselines", "none", "--data", f"csv:{finished[0]}", "--set", "source=A",
-        "target=B", *TINY[1:], "run.processes=2", "--device", "cpu", "--out", str(tmp_path / "runs"),
+        "target=B", *OF_THE_SOURCE[1:], "run.processes=2", "--device", "cpu", "--out", str(tmp_path / "runs"),
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mdx", *words],

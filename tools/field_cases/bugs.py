@@ -37,7 +37,8 @@ def compare_pairs(bench: Bench) -> None:
     "test_torchrun_starts_two_processes_of_one_run",
 )  # fmt: skip
 def torchrun(bench: Bench) -> None:
-    words = ["run", "fda", "--variant", "no_da", "--data", f"csv:{bench.shared.table}", *settings()[:-4],
+    of_source = [word for word in settings()[:-4] if not word.startswith("n_mst")]
+    words = ["run", "fda", "--variant", "no_da", "--data", f"csv:{bench.shared.table}", *of_source,
              "run.processes=2", "--baselines", "none", "--device", "cpu", "--out", "runs"]  # fmt: skip
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "mdx"]
     typed = f"torchrun --nproc-per-node 2 -m mdx {' '.join(words[:4])} --data csv:cohort.csv ... run.processes=2"

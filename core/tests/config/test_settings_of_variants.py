@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mdx.errors import ConfigError
 from mdx.plugins.discovery import find_plugin
+from mdx.sweeps.jobs import Job, expand
 from mdx.workflow.planning import Plan, make_plan
 
 
@@ -62,3 +64,14 @@ def test_every_variant_can_be_planned_with_every_preset(plugin: str) -> None:
             made = make_plan(plugin, variant=variant, preset=preset, data=["csv:a.csv"], device="cpu")
             for name in made.baselines:
                 made.for_variant(name)
+
+
+def test_a_sweep_tells_each_variant_what_it_takes_and_refuses_what_none_of_its_own_does() -> None:
+    job = Job("fda", "csv:a.csv", None, settings={"n_mst": "2", "filters": "3", "data.source": "A"})
+    found = {made.variant: made.settings for made in expand(job, variants=["no_da", "mst"])}
+    assert found == {
+        "no_da": {"filters": "3", "data.source": "A"}, "mst": {"n_mst": "2", "filters": "3", "data.source": "A"},
+    }  # fmt: skip
+    (alone,) = expand(job, variants=["no_da"])
+    with pytest.raises(ConfigError, match="'n_mst' is not a setting of no_da"):
+        replace(alone, baselines=()).plan()
