@@ -12,7 +12,8 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from statsmodels.stats.multitest import multipletests
 
 from mdx.evaluation.classification import SET_SCORES
-from mdx.evaluation.paired import case_scores, compare_group, paired, rank_biserial, set_scores, site_gap
+from mdx.evaluation.paired import case_scores, compare_group, paired, rank_biserial, set_scores
+from mdx.evaluation.site_gap import site_gap
 from mdx.evaluation.statistics import summarise
 
 SUBJECTS = [f"s{i:02d}" for i in range(20)]

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from mdx.evaluation.paired import case_scores, compare_group, site_gap
+from mdx.evaluation.paired import case_scores, compare_group
 from mdx.evaluation.signed_ranks import rank_biserial, wilcoxon_p
+from mdx.evaluation.site_gap import site_gap
 from mdx.evaluation.statistics import bootstrap_interval, groups, remembered_draws, resampled_weights, summarise
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import torch
@@ -60,3 +63,26 @@ def disagree(rank: int, port: int, folder: str) -> None:
     for epoch in run.epochs("one", 4, monitor="val/error", patience=1):
         epoch.log(val={"error": epoch.index if rank else -epoch.index})
     leave(run, rank, folder, monitored=watch.seen)
+
+
+def share(directory: Path, fabric: object = None, late: bool = False, **more: object) -> Run:
+    """A run whose only stage is equal in all such runs and therefore trained once."""
+    method = TwoNetworks(MadeUpConfig())
+    torch.manual_seed(0)
+    run = Run(directory, method, method.build(None), seed=1, identity="equal", fabric=fabric, **more)  # type: ignore[arg-type]
+    data = dataset(8)
+    optimizer = run.optimizer("main", run.model.encoder.parameters(), "sgd", lr=0.1)
+    if late:
+        time.sleep(1.5)
+    for _ in run.epochs("shared", 1, shared=(data,)):
+        for batch in run.loader(data, batch_size=4):
+            run.step(optimizer, run.model.encoder(batch.image.mean(dim=(2, 3))).square().mean())
+    return run
+
+
+def take_from_the_cache(rank: int, port: int, folder: str) -> None:
+    """Two processes take a stage from the cache; the second looks when the first has long come to it."""
+    signal.alarm(60)  # waiting for each other they would never end
+    os.environ["MDX_CACHE"] = str(Path(folder) / "cache")
+    run = share(Path(folder) / "two", fabric_of(rank, port), late=rank == 1)
+    leave(run, rank, folder, steps=run.steps)

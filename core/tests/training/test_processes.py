@@ -34,3 +34,15 @@ def test_two_processes_agree_on_all_weights_late_ones_too_and_see_different_case
 def test_the_first_process_decides_which_epoch_is_best_and_when_to_stop(tmp_path: Path) -> None:
     first, second = two_processes(pair_of_networks.disagree, tmp_path)
     assert first["monitored"] == second["monitored"] == [0.0, -1.0, -2.0, -3.0]
+
+
+@pytest.mark.slow
+def test_two_processes_take_a_shared_stage_from_the_cache_whichever_looks_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MDX_CACHE", str(tmp_path / "cache"))
+    alone = pair_of_networks.share(tmp_path / "alone")
+    first, second = two_processes(pair_of_networks.take_from_the_cache, tmp_path)
+    for name, weights in alone.model.state_dict().items():
+        assert torch.equal(first["model"][name], weights)
+        assert torch.equal(second["model"][name], weights)

@@ -16,8 +16,8 @@ from mdx.evaluation.paired import (
     compare_group,
     row_scores,
     set_scores,
-    site_gap,
 )
+from mdx.evaluation.site_gap import site_gap
 from mdx.evaluation.statistics import GROUP, goodness, group_columns, remembered_draws
 from mdx.interfaces.dataset import Task
 
