@@ -77,11 +77,17 @@ class StoppedError(MdxError):
     exit_code = 75
 
 
+MOST_LISTED = 40
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'beta'?"`` where a known name is close to ``name``, else the list of known names."""
+    """``"did you mean 'beta'?"`` where a known name is close to ``name`` or ends in it, else all names that are known."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = sorted((other for other in known if other.endswith(f".{name}")), key=len)[:1] or close
     if close:
         return f"did you mean '{close[0]}'?"
+    if len(known) > MOST_LISTED:
+        return f"none of {len(known)} is close to it"
     between = "; " if any("," in name for name in known) else ", "
     return "known: " + between.join(known) if known else "nothing is known here"

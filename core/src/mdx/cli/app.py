@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from importlib import import_module
 
@@ -31,6 +32,12 @@ VERBS = {
     "data": "data",
     "doctor": "doctor",
 }
+OTHER_WORDS = {
+    "train": "run", "fit": "run", "predict": "apply", "infer": "apply", "inference": "apply", "test": "evaluate",
+    "score": "evaluate", "eval": "evaluate", "init": "data init", "check": "data check", "split": "data split",
+    "prepare": "data prepare", "plugins": "list", "info": "show", "status": "runs", "continue": "resume",
+}  # fmt: skip
+"""What other tools call a command -> what it is called here."""
 
 
 def build(argv: list[str]) -> typer.Typer:
@@ -42,6 +49,7 @@ def build(argv: list[str]) -> typer.Typer:
         pretty_exceptions_enable=False,
         no_args_is_help=True,
         add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
     verb = next((a for a in argv if not a.startswith("-")), None)
@@ -66,7 +74,9 @@ def _of_plugin(name: str) -> typer.Typer:
     manifests = {plugin: p.manifest for plugin, p in plugins.items() if p.manifest is not None}
     found = {plugin: m.provides["verbs"] for plugin, m in manifests.items() if "verbs" in m.provides}
     if name not in found:
-        raise UsageError(f"there is no command '{name}'", nearest(name, {*VERBS, *found}))
+        other = OTHER_WORDS.get(name.lower())
+        remedy = f"it is called 'mdx {other}' here" if other else nearest(name, {*VERBS, *found})
+        raise UsageError(f"there is no command '{name}'", remedy)
     verbs = typer.Typer(help=manifests[name].summary, rich_markup_mode=None, no_args_is_help=True)
     verbs.callback()(lambda: None)  # without it a single verb would not be named
     for verb, target in found[name].items():
@@ -82,7 +92,7 @@ def _print_version(wanted: bool) -> None:
 
 def _options(
     version: bool = typer.Option(
-        False, "--version", help="Print the version and leave.", callback=_print_version, is_eager=True
+        False, "--version", "-V", help="Print the version and leave.", callback=_print_version, is_eager=True
     ),
 ) -> None:
     pass
@@ -91,6 +101,7 @@ def _options(
 def run_cli(argv: list[str]) -> int:
     """Carry out a command line; the exit code. Never raises."""
     try:
+        _require_set(argv)
         result = build(argv)(args=spread_assignments(argv), standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
@@ -124,6 +135,19 @@ def _stopped() -> int:
     stopping.acknowledge()
     stopping.forget()
     return _fail(stopping.message(), stopping.StopSignal.exit_code)
+
+
+def _require_set(argv: list[str]) -> None:
+    """Raise UsageError for ``epochs=4`` among the arguments of a run without ``--set`` before it."""
+    if argv[:1] not in (["run"], ["sweep"], ["reproduce"]):
+        return
+    takes_several = ("--set", "--grid")
+    option = ""
+    for i, word in enumerate(argv[1:], 1):
+        if word.startswith("-"):
+            option = word
+        elif re.fullmatch(r"[A-Za-z_][\w.]*=.*", word) and option not in takes_several and argv[i - 1] != option:
+            raise UsageError(f"'{word}' stands alone", f"settings follow --set: --set {word}")
 
 
 def spread_assignments(argv: list[str]) -> list[str]:
