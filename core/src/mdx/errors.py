@@ -81,7 +81,7 @@ MOST_LISTED = 40
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'beta'?"`` where a known name is close to ``name`` or ends in it, else all names that are known."""
+    """``"did you mean 'beta'?"`` where a known name is close to ``name`` or ends in it, else the known names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     close = sorted((other for other in known if other.endswith(f".{name}")), key=len)[:1] or close
