@@ -204,7 +204,9 @@ def test_a_moved_run_whose_data_are_gone_predicts_bit_for_bit_what_it_had(
         if path.name == "predictions.csv":
             made = pd.read_csv(path, float_precision="round_trip").set_index("file")
             columns = [name for name in made if name in cases]
-            assert "predicted" in columns
+            assert ("predicted" in columns) == ("predicted" in cases)
+            if not columns:
+                continue  # volumes and counts of what the files hold, which are compared
             pd.testing.assert_frame_equal(
                 made[columns], cases.loc[made.index, columns], check_exact=True, check_names=False
             )

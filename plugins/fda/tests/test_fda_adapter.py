@@ -265,11 +265,14 @@ def test_the_oracle_predicts_targets_with_their_own_network_and_sources_with_the
         assert float(np.abs(made - probabilities(run.model[other], sample.image)).max()) > 1e-4
 
 
-def test_a_reference_is_refused(two_sites: Dataset, tmp_path: Path) -> None:
+def test_an_image_is_refused_as_reference_and_a_site_changes_nothing(two_sites: Dataset, tmp_path: Path) -> None:
     method = FDA(config())
     run = fitted(tmp_path, two_sites, method)
+    sample = dark(two_sites)
     with pytest.raises(UsageError, match="bank of the run"):
-        predict(method, run.model, two_sites.load(two_sites.cases[0]), Reference(site="A"))
+        predict(method, run.model, sample, Reference(sample=sample))
+    made = [predict(method, run.model, sample, r).segmentation for r in (None, Reference(site="B"))]
+    np.testing.assert_array_equal(*made)
 
 
 def test_applying_before_fitting_is_one_message(two_sites: Dataset) -> None:

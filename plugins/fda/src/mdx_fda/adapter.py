@@ -70,10 +70,9 @@ class FDA(Adapter[FDAConfig]):
     def _config_for(self, sample: Sample, reference: Reference | None) -> FDAConfig:
         """The settings for a scan, with the radius that was chosen for its site."""
         by_site = self.curves is not None and self.curves.rule == "per_pair"
-        if reference is not None and not (by_site and reference.site and reference.sample is None):
+        if reference is not None and reference.sample is not None:
             raise UsageError(
-                "fda takes its donors from the bank of the run, whatever the site of the scan",
-                "leave --site out (in Python the reference)",
+                "fda takes its donors from the bank of the run, not from an image", "leave the reference's sample out"
             )
         if self.curves is None:
             return self.config
