@@ -12,6 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from mdx.data.config import DataConfig
+from mdx.errors import UsageError
+from mdx.interfaces.dataset import Case
+from mdx.workflow.inputs import by_column
+
 Cli = Callable[..., tuple[int, str]]
 
 
@@ -101,3 +106,36 @@ def test_the_table_of_predictions_grows_and_says_nothing_twice(
     (tmp_path / "other" / "predictions.csv").write_text("mine\n1\n")
     assert mdx("apply", finished[1], first, "--out", tmp_path / "other")[0] == 2
     assert (tmp_path / "other" / "predictions.csv").read_text() == "mine\n1\n"
+
+
+def test_what_was_predicted_before_is_no_input_of_the_same_folder(
+    finished: tuple[Path, Path], tree: Path, mdx: Cli
+) -> None:
+    (tree / "p2" / "torn.nii.gz").unlink()
+    for more in ((), ("--force",)):
+        code, printed = mdx("apply", finished[1], tree, "--out", tree / "predictions", *more)
+        assert code == 0, printed
+        assert "3 predicted" in printed
+
+
+def test_a_header_that_cannot_be_read_stops_no_other_file(
+    finished: tuple[Path, Path], tree: Path, tmp_path: Path, mdx: Cli
+) -> None:
+    (tree / "p1" / "torn.tif").write_bytes(b"no image")
+    code, printed = mdx("apply", finished[1], tree / "p1", "--out", tmp_path / "out")
+    assert code == 4
+    assert "1 of 3 could not be predicted" in printed
+    assert [row["file"] for row in rows_of(tmp_path / "out" / "predictions.csv")] == ["t0", "t1"]
+
+
+def test_contrasts_of_a_folder_go_by_their_names() -> None:
+    case = Case("p", "p", "A", {f"image_{i}": Path(f"p_{i}.png") for i in ("0000", "0002")})
+    swapped = DataConfig.model_validate({"image": "image_0002,image_0000"})
+    assert by_column(case, swapped) == {"image_0002": Path("p_0002.png"), "image_0000": Path("p_0000.png")}
+    for columns in ("image_0000,image_0001", "t1,flair"):
+        with pytest.raises(UsageError, match="the run needs"):
+            by_column(case, DataConfig.model_validate({"image": columns}))
+    whole = Case("p", "p", "A", {f"image_000{i}": Path(f"p_{i}.png") for i in (0, 1)})
+    assert by_column(whole, DataConfig.model_validate({"image": "t1,flair"})) == {
+        "t1": Path("p_0.png"), "flair": Path("p_1.png"),
+    }  # fmt: skip

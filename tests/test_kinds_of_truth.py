@@ -210,10 +210,21 @@ def test_a_named_cohort_has_settings_of_its_own_where_they_are_given(mdx: Cli, t
 def test_a_budget_of_labels_may_be_that_of_a_named_cohort() -> None:
     from mdx.config import Settings, resolve
     from mdx.data.config import DataConfig
+    from mdx.errors import ConfigError
 
     layers = [("--set", {"data.labelled": "4", "data.source": "A", "data.spacing_mm": "2", "pretrain.labelled": "10%"})]
     settings = resolve(layers, Settings, DataConfig, ["pretrain", "overlap"])
     assert settings.of_cohort("pretrain").labelled == "10%"
     assert settings.of_cohort("overlap").labelled is None
     assert settings.of_cohort("overlap").source == ()
+    counts = [
+        ("--set", {"data.source_counts.val": "1", "data.source_counts.test": "2", "pretrain.source_counts.val": "3"})
+    ]
+    own = resolve(counts, Settings, DataConfig, ["pretrain"]).of_cohort("pretrain").source_counts
+    assert (own.val, own.test) == (3, 2)
+    window = {"data.intensity": "window", "data.lower": "-1000", "data.upper": "400"}
+    below = resolve([("--set", {**window, "pretrain.lower": "-500"})], Settings, DataConfig, ["pretrain"])
+    assert below.of_cohort("pretrain").lower == -500
+    with pytest.raises(ConfigError, match="pretrain"):
+        resolve([("--set", {**window, "pretrain.intensity": "percentiles"})], Settings, DataConfig, ["pretrain"])
     assert settings.of_cohort("overlap").spacing_mm == settings.of_cohort("pretrain").spacing_mm == (2.0,)

@@ -123,8 +123,8 @@ class Resolved:
 
         What is about the sites of one table (``of_one_table`` of the settings' class) is not taken over.
         """
-        shared = self.data.model_dump(exclude=set(self.data.of_one_table), exclude_unset=True)
-        return type(self.data).model_validate(shared | nested(self.cohorts.get(name, {})))
+        shared = flatten(self.data.model_dump(exclude=set(self.data.of_one_table), exclude_unset=True))
+        return type(self.data).model_validate(nested(shared | dict(self.cohorts.get(name, {}))))
 
     def annotated(self) -> dict[str, dict[str, dict[str, Any]]]:
         """As ``values``, flattened, each with its origin: what ``config.yaml`` holds."""
@@ -251,17 +251,30 @@ def resolve(
     made: dict[str, Any] = {}
     for name, model in models.items():
         try:
-            made[name] = model.model_validate(nested(spaces[name]))
+            made[name] = model.model_validate(nested(_with_shared(name, spaces, data_type)))
         except ValidationError as error:
             faults.extend(_fault(name, detail, origins) for detail in error.errors())
     if faults:
         count = f"{len(faults)} settings are" if len(faults) > 1 else "1 setting is"
         raise ConfigError(f"{count} wrong:\n  " + "\n  ".join(faults), "see 'mdx show PLUGIN' for all settings")
-    own = {name: flatten(made[name].model_dump(mode="json", exclude_unset=True)) for name in models if spaces[name]}
+    own = {
+        name: {k: v for k, v in flatten(made[name].model_dump(mode="json")).items() if k in spaces[name]}
+        for name in models if spaces[name]
+    }  # fmt: skip
     return Resolved(
         made["method"], made["data"], made["optimizer"], made["run"], origins,
         {name: values for name, values in own.items() if name not in NAMESPACES},
     )  # fmt: skip
+
+
+def _with_shared(
+    name: str, spaces: Mapping[str, Mapping[str, Any]], data_type: type[BaseModel]
+) -> dict[str, Any]:  # fmt: skip
+    """The values of a namespace; those of a named cohort over the data's, of which it has the rest."""
+    if name in NAMESPACES or not spaces[name]:
+        return dict(spaces[name])
+    alone = getattr(data_type, "of_one_table", ())
+    return {k: v for k, v in spaces["data"].items() if k.split(".")[0] not in alone} | dict(spaces[name])
 
 
 def _with_namespace(key: str, models: Mapping[str, type[BaseModel]]) -> str | None:

@@ -75,3 +75,15 @@ def test_a_sweep_tells_each_variant_what_it_takes_and_refuses_what_none_of_its_o
     (alone,) = expand(job, variants=["no_da"])
     with pytest.raises(ConfigError, match="'n_mst' is not a setting of no_da"):
         replace(alone, baselines=()).plan()
+
+
+def test_a_setting_of_a_baseline_alone_makes_another_run(tmp_path: Path) -> None:
+    from mdx.interfaces.dataset import Dataset, Task
+    from mdx.workflow.identity import identity
+
+    data = Dataset(
+        Task("segmentation", channels=("c",), dims=2, sites=("A",), label="mask", classes=("brain",)), (), None
+    )  # type: ignore[arg-type]
+    plans = [plan("no_da", *more, preset="demo", baselines=["single"]) for more in ((), ("window=square",), ())]
+    first, second, third = (identity(each, data) for each in plans)
+    assert first == third != second

@@ -88,3 +88,9 @@ def test_the_auroc_of_a_finding_leaves_out_cases_of_which_it_is_not_known() -> N
     found = evaluator.set_scores(rows, np.ones((1, 4)))
     assert found["auroc_A"][0] == 1.0
     assert found["auroc_B"][0] == 1.0
+
+
+@pytest.mark.parametrize("label", ["Edema,No Finding", "Edema,Edema", "Edema,?Fracture", "Edema,"])
+def test_names_that_are_no_findings_of_their_own_are_refused(tmp_path: Path, label: str) -> None:
+    with pytest.raises(DataError, match="finding"):
+        open_table(table(tmp_path, ROWS), config(label=label))

@@ -17,7 +17,14 @@ SHOWN = 20
 def columns_of(config: DataConfig) -> tuple[str, ...]:
     """The columns that ``data.label`` names, where it names several."""
     names = tuple(name.strip() for name in config.label.split(","))
-    return names if len(names) > 1 else ()
+    if len(names) < 2:
+        return ()
+    odd = [name for name in names if not name or name.startswith("?") or "|" in name or names.count(name) > 1]
+    if odd:
+        raise DataError(f"data.label names '{odd[0]}', which is no finding of its own", "name each column once")
+    if NOTHING in names:
+        raise DataError(f"'{NOTHING}' is no finding", "leave it out: it is every other one being 0")
+    return names
 
 
 def merged(

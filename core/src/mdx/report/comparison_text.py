@@ -23,7 +23,9 @@ def group_words(group: str) -> str:
     kind, _, name = group.partition("=")
     if kind == "all":
         return "all test cases"
-    return f"test cases of the {name} sites" if kind == "role" else f"test cases of site {name}"
+    if kind in ("role", "site"):
+        return f"test cases of the {name} sites" if kind == "role" else f"test cases of site {name}"
+    return f"test cases with {kind} {name}"
 
 
 def number(value: float | None, form: str = ".3f") -> str:

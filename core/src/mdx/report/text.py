@@ -90,7 +90,7 @@ def compare_groups(methods: list[Method], metric: str) -> list[Comparison]:
     found: dict[str, list[str]] = {}
     for row in methods[0].summary:
         column, equals, value = row["group"].partition("=")
-        if equals and row["metric"] == metric and column not in ("role", "site"):
+        if equals and row["metric"] == metric and column not in ("role", "site") and not column.startswith("worst "):
             found.setdefault(column, []).append(value)
     made = []
     for column, values in found.items():

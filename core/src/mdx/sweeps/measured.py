@@ -13,7 +13,7 @@ import numpy as np
 from mdx.evaluation.classification import SET_SCORES, truth_and_probabilities
 from mdx.evaluation.of_sets import set_scores_of
 from mdx.evaluation.paired import MethodScores, interval, paired, row_scores, set_scores
-from mdx.evaluation.statistics import goodness, resampled_weights
+from mdx.evaluation.statistics import GROUP, goodness, resampled_weights
 from mdx.interfaces.dataset import Task
 from mdx.plugins.published import Claim, PublishedTable
 from mdx.report.text import key_words
@@ -219,7 +219,10 @@ def _paired_rows(a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[i
 def _rows(run: Path, measured: Measured) -> Any:
     table = read_scores(run)
     column, _, value = measured.group.partition("=")
-    return table[table[column] == value] if value else table
+    name = column if column in ("role", "site") else f"{GROUP}{column}"
+    if not value:
+        return table
+    return table[table[name] == value] if name in table else table[:0]
 
 
 def rank_agreement(measured: Sequence[Measured]) -> list[dict[str, Any]]:

@@ -129,7 +129,11 @@ def _located(
         values = {k: v for k, v in values.items() if k not in SITES}
     variant = next((e.variant for e in reversed(entries) if e.variant is not None), None)
     plugin = find_plugin(base.plugin)
-    values |= taken(plugin, plugin.manifest.variants.get(variant or "") if plugin.manifest else None, given)
+    values |= taken(
+        plugin,
+        plugin.manifest.variants.get(variant or plugin.manifest.default_variant or "") if plugin.manifest else None,
+        given,
+    )
     uri = base.data if own else next((e.data for e in entries if e.data is not None), base.data)
     where = table.metrics[cell.metric]
     group = next((e.group for e in entries if e.group is not None), where.group)

@@ -11,7 +11,7 @@ from typing import Any
 from mdx.config import RunSettings
 from mdx.data.batches.loading import prediction_paths
 from mdx.data.labels import label_of
-from mdx.errors import ConfigError, RefusedError, UsageError, nearest
+from mdx.errors import ConfigError, DataError, RefusedError, UsageError, nearest
 from mdx.files import cannot_write, refuse_to_replace, write_atomically
 from mdx.interfaces.adapter import Prediction, Reference
 from mdx.interfaces.dataset import Task
@@ -75,35 +75,46 @@ def apply_files(
     """
     loaded = loaded_for(run, variant, device)
     config, task = loaded.settings.data, loaded.task
-    inputs = inputs_of(files, config)
+    inputs = inputs_of(files, config, out)
     wanted = _reference(loaded, site, reference, {item.site for item in inputs})
     first = config.image[0]
-    planned = [
-        path for item in inputs
-        for path in prediction_paths(item.images[first], out / item.place, item.name, task if probabilities else None)
-    ]  # fmt: skip
+    done = Applied({}, [], {})
+    planned: list[Path] = []
+    alone = len(inputs) == 1
+    for item in list(inputs):
+        try:
+            planned += prediction_paths(
+                item.images[first], out / item.place, item.name, task if probabilities else None
+            )
+        except DataError as error:  # a header that cannot be read
+            if alone:
+                raise
+            done.failed[item.shown] = error
+    inputs = [item for item in inputs if item.shown not in done.failed]
     rows_path = out / "predictions.csv"
     read = [path for item in inputs for path in item.images.values()]
+    read += [path for text in files if (path := Path(text.removeprefix("csv:"))).is_file()]  # tables
     refuse_to_replace([*planned, *([out] if out.is_file() else [])], read, force)
     earlier = _earlier(rows_path, {_row_name(item) for item in inputs}, read, force) if label_of(task).says_rows else []
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(out, error) from error
-    done = Applied({}, [], {})
-    for left, item in zip(range(len(inputs) - 1, -1, -1), inputs, strict=True):
-        try:
-            _apply_one(loaded, item, wanted, out, probabilities, done)
-        except Exception as error:
-            if len(inputs) == 1:
-                raise
-            done.failed[item.shown] = error
-        if tell is not None:
-            tell(item.shown, done, left)
-    if done.rows and len(done.rows[0]) > 1:
-        _write_rows(rows_path, [*earlier, *done.rows])
-        for paths in done.written.values():
-            paths.append(rows_path)
+    try:
+        for left, item in zip(range(len(inputs) - 1, -1, -1), inputs, strict=True):
+            try:
+                _apply_one(loaded, item, wanted, out, probabilities, done)
+            except Exception as error:
+                if alone:
+                    raise
+                done.failed[item.shown] = error
+            if tell is not None:
+                tell(item.shown, done, left)
+    finally:  # what was predicted before a stop is kept
+        if done.rows and len(done.rows[0]) > 1:
+            _write_rows(rows_path, [*earlier, *done.rows])
+            for paths in done.written.values():
+                paths.append(rows_path)
     return done
 
 
@@ -136,8 +147,12 @@ def _earlier(path: Path, names: Set[str], read: Sequence[Path], force: bool) -> 
         return []
     import csv
 
-    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
-        rows: list[dict[str, Any]] = list(csv.DictReader(stream))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows: list[dict[str, Any]] = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        refuse_to_replace([path], read, force)
+        return []
     others = [row for row in rows if row.get("file") and row["file"] not in names and None not in row]
     if len(others) < max(1, len(rows)):
         refuse_to_replace([path], read, force)

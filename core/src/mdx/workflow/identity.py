@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mdx.config import flatten
 from mdx.errors import DataError
@@ -25,8 +26,20 @@ def identity(plan: Plan, data: Dataset) -> str:
     return digest_of(
         plan.plugin.name, plan.variant_name, values, data.fingerprint(), plan.seed, list(plan.baselines), versions(),
         plan.source, *([plan.init_digest] if plan.init_digest else []),
-        *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())),
+        *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())), *_of_baselines(plan),
     )  # fmt: skip
+
+
+def _of_baselines(plan: Plan) -> list[Any]:
+    """What the baselines are told and the method is not, by baseline."""
+    own = flatten(plan.settings.values()["method"])
+    made = []
+    for name in plan.baselines:
+        beside = plan.for_variant(name)
+        theirs = {**flatten(beside.settings.values()["method"]), **beside.weights}
+        more = {key: value for key, value in theirs.items() if key not in own}
+        made += [(name, more)] if more else []
+    return made
 
 
 def changes(plan: Plan, data: Dataset, directory: Path) -> list[str]:

@@ -79,22 +79,24 @@ def measure(data: Dataset, network: nn.Module, bank: Bank, run: Run, config: FDA
     def predict(slices: torch.Tensor) -> torch.Tensor:
         return predict_slices(network, slices, config.batch_size)
 
+    full = torch.autocast(device_of(network).type, enabled=False)  # a run is applied in full precision, too
     for case in run.progress(labelled.cases, "choosing beta: validation case"):
-        sample = data.load(case)
-        require_unit_range(sample.image, case.id)
-        target = slices_of(sample.image.to(device_of(network)))
-        donors = choose_donors(target, bank, config)
-        known: dict[bytes, float] = {}
-        scores = []
-        for value in grid:
-            region = region_for(target, config.with_radius(setting, value))
-            key = region.numpy().tobytes()
-            if key not in known:
-                made = predict_restyled(target, bank, donors, region, config, predict)
-                prediction = Prediction(sample.geometry, segmentation=volume_of(made, sample.image).numpy())
-                known[key] = float(evaluator.per_case(prediction, sample)[METRIC])
-            scores.append(known[key])
-        found.setdefault(case.site, []).append(scores)
+        with full:
+            sample = data.load(case)
+            require_unit_range(sample.image, case.id)
+            target = slices_of(sample.image.to(device_of(network)))
+            donors = choose_donors(target, bank, config)
+            known: dict[bytes, float] = {}
+            scores = []
+            for value in grid:
+                region = region_for(target, config.with_radius(setting, value))
+                key = region.numpy().tobytes()
+                if key not in known:
+                    made = predict_restyled(target, bank, donors, region, config, predict)
+                    prediction = Prediction(sample.geometry, segmentation=volume_of(made, sample.image).numpy())
+                    known[key] = float(evaluator.per_case(prediction, sample)[METRIC])
+                scores.append(known[key])
+            found.setdefault(case.site, []).append(scores)
     return Curves(
         setting,
         grid,
