@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,18 +235,19 @@ def test_what_a_killed_process_left_is_cleared_away_after_a_day() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX feature")
-def test_a_full_disk_is_one_resource_error_and_leaves_nothing(anatomy: Anatomy) -> None:
+def test_a_full_disk_is_one_resource_error_and_leaves_nothing(anatomy: Anatomy, tmp_path: Path) -> None:
+    shutil.copytree(cache_dir("sim", "anatomy"), tmp_path / "sim" / "anatomy")  # in a cache that nobody else fills
     code = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
         "from mdx.errors import ResourceError; from mdx_sim.cohort import cohort; from mdx_sim.options import parse\n"
         f"try: cohort(parse('{SMALL.format(subjects=2, seed=11)}'))\n"
         "except ResourceError as error: print(error)"
     )
-    before = set(cache_dir("sim").iterdir())
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    own = {**os.environ, "MDX_CACHE": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=own)
     assert done.returncode == 0, done.stderr
     assert "cannot be made" in done.stdout and "File too large" in done.stdout and "MDX_CACHE" in done.stdout
-    assert set(cache_dir("sim").iterdir()) == before
+    assert [path.name for path in (tmp_path / "sim").iterdir()] == ["anatomy"]
 
 
 def test_address_opens_as_a_dataset() -> None:

@@ -124,7 +124,7 @@ def test_fixed_centres_of_three_classes_are_refused() -> None:
     counts = {"blue": dict.fromkeys(("across", "down", "none"), (2, 1, 1))}
     data = make_classes(counts, classes=("across", "down", "none"))
     with pytest.raises(ConfigError, match="two classes, the data have 3"):
-        make_centers(data, config(centers="fixed"))
+        make_centers(data.task, config(centers="fixed"))
 
 
 @pytest.mark.parametrize("normalise", [True, False])
