@@ -148,6 +148,6 @@ def test_without_the_packages_the_remedy_is_said(tmp_path: Path, monkeypatch: py
         return really(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(Exception, match=r"pip install mdx-core\[onnx\]") as raised:
+    with pytest.raises(Exception, match=r"pip install mdx-segment\[onnx\]") as raised:
         read_onnx(tmp_path / "net.onnx")
     assert getattr(raised.value, "exit_code", 1) == 5

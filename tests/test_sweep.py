@@ -135,7 +135,7 @@ def test_leaving_sites_out_makes_each_the_target_once(cohort: Path, tmp_path: Pa
 
 
 def test_one_failure_stops_no_other_run(cohort: Path, tmp_path: Path, mdx: Mdx) -> None:
-    code, printed = mdx(*command(cohort, tmp_path / "s", "--variants", "no_da", "--set", "source=A",
+    code, printed = mdx(*command(cohort, tmp_path / "s", "--variants", "mst", "--set", "source=A",
                                  "--grid", "target=B,nowhere"))  # fmt: skip
     assert code == 4
     assert "1 of 2 runs failed" in printed
