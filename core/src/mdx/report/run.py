@@ -13,6 +13,7 @@ from mdx.evaluation.statistics import goodness
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
 from mdx.report.alarms import alarms, undefined
+from mdx.report.case_table import cases_of
 from mdx.report.labels import label_parts
 from mdx.report.pages import without_folders, write_page
 from mdx.report.shown import shown_sections, stage_matrices
@@ -59,6 +60,7 @@ def _context(directory: Path) -> dict[str, Any]:
         "cohort": _cohort(directory),
         "confounding": _optional(directory / "confounding.json"),
         **_scores(directory, methods),
+        "cases": cases_of(directory, methods),
         "ranked_by": metric_words(page_of(facts.get("task", {})).ranked_by),
         "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
