@@ -27,7 +27,7 @@ def test_listing_and_help_import_nothing_heavy(argv: list[str]) -> None:
 
 @pytest.mark.parametrize("plugin", ["fda", "unlearning", "l2i"])
 def test_showing_a_plugin_imports_its_settings_and_nothing_heavy(plugin: str) -> None:
-    heavy = ("torch", "monai", "numpy", "pandas", "scipy", "lightning_fabric", f"mdx_{plugin}.adapter")
+    heavy = ("torch", "monai", "numpy", "pandas", "scipy", f"mdx_{plugin}.adapter")
     code = CODE.format(argv=["show", plugin, "--json"], heavy=heavy)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == [0, []], done.stdout + done.stderr

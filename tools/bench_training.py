@@ -27,7 +27,7 @@ from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
 from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import find_plugin
-from mdx.training.device import make_fabric
+from mdx.training.device import take_place
 from mdx.training.run import Run
 from mdx.workflow.execution import hide
 
@@ -184,9 +184,9 @@ def measure(
     row = found.manifest.variants[variant]
     adapter_type, config_type = adapter_types(found, row)
     adapter = adapter_type(config_type.model_validate(nested({**settings, **row.values})))
-    fabric = make_fabric(RunSettings.model_validate({"device": options.device, "precision": options.precision}))
+    place = take_place(RunSettings.model_validate({"device": options.device, "precision": options.precision}))
     torch.manual_seed(0)
-    if fabric.device.type == "cuda":
+    if place.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         model = networks_of(adapter, data.task)
@@ -195,14 +195,14 @@ def measure(
                 if isinstance(part, torch.nn.Dropout):
                     part.p = 0.0
         before = weights(model)
-        run = TimedRun(Path(folder), adapter, model, fabric=fabric, settings=RunSettings.model_validate(
+        run = TimedRun(Path(folder), adapter, model, place=place, settings=RunSettings.model_validate(
             {"precision": options.precision}))  # fmt: skip
         run.journal.stream = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the run
         capabilities = found.manifest.capabilities
         assert capabilities is not None  # methods have them
         with run.autocast():
             adapter.fit(hide(data, row.target_labels or capabilities.target_labels), model, run)
-    peak = torch.cuda.max_memory_allocated() / 1e9 if fabric.device.type == "cuda" else 0.0
+    peak = torch.cuda.max_memory_allocated() / 1e9 if place.device.type == "cuda" else 0.0
     # the first batch of a stage warms caches up
     stages = {stage: statistics.median(times[1:] or times) for stage, times in run.batches.items()}
     return Measured(stages, peak, before, weights(model))

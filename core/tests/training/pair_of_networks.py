@@ -13,7 +13,7 @@ from torch import nn
 
 from mdx.interfaces.dataset import Task
 from mdx.interfaces.model import Model
-from mdx.testing import Watch, fabric_of, leave
+from mdx.testing import Watch, leave, place_of
 from mdx.training.run import Run
 
 
@@ -31,10 +31,10 @@ class TwoNetworks(MadeUp):
 
 
 def work(rank: int, port: int, folder: str) -> None:
-    fabric = fabric_of(rank, port)
+    place = place_of(rank, port)
     method = TwoNetworks(MadeUpConfig())
     torch.manual_seed(rank)  # different initial weights: the first process's must win
-    run = Run(Path(folder), method, method.build(None), seed=1, fabric=fabric)
+    run = Run(Path(folder), method, method.build(None), seed=1, place=place)
     optimizer = run.optimizer("main", run.model.parameters(), "adam", lr=0.05, weight_decay=0.1)
     loader = run.loader(dataset(8), batch_size=2, steps=3)
     seen: list[str] = []
@@ -58,18 +58,18 @@ def work(rank: int, port: int, folder: str) -> None:
 def disagree(rank: int, port: int, folder: str) -> None:
     """The first process sees every epoch get better, the second every epoch get worse."""
     method = TwoNetworks(MadeUpConfig())
-    run = Run(Path(folder), method, method.build(None), seed=1, fabric=fabric_of(rank, port))
+    run = Run(Path(folder), method, method.build(None), seed=1, place=place_of(rank, port))
     watch = Watch(run, "val/error")
     for epoch in run.epochs("one", 4, monitor="val/error", patience=1):
         epoch.log(val={"error": epoch.index if rank else -epoch.index})
     leave(run, rank, folder, monitored=watch.seen)
 
 
-def share(directory: Path, fabric: object = None, late: bool = False, **more: object) -> Run:
+def share(directory: Path, place: object = None, late: bool = False, **more: object) -> Run:
     """A run whose only stage is equal in all such runs and therefore trained once."""
     method = TwoNetworks(MadeUpConfig())
     torch.manual_seed(0)
-    run = Run(directory, method, method.build(None), seed=1, identity="equal", fabric=fabric, **more)  # type: ignore[arg-type]
+    run = Run(directory, method, method.build(None), seed=1, identity="equal", place=place, **more)  # type: ignore[arg-type]
     data = dataset(8)
     optimizer = run.optimizer("main", run.model.encoder.parameters(), "sgd", lr=0.1)
     if late:
@@ -84,5 +84,5 @@ def take_from_the_cache(rank: int, port: int, folder: str) -> None:
     """Two processes take a stage from the cache; the second looks when the first has long come to it."""
     signal.alarm(60)  # waiting for each other they would never end
     os.environ["MDX_CACHE"] = str(Path(folder) / "cache")
-    run = share(Path(folder) / "two", fabric_of(rank, port), late=rank == 1)
+    run = share(Path(folder) / "two", place_of(rank, port), late=rank == 1)
     leave(run, rank, folder, steps=run.steps)

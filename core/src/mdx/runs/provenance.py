@@ -19,7 +19,7 @@ from mdx.runs.folders import final_checkpoint
 # code that draws, prints or schedules has no part in a result
 NOT_IN_RESULTS = ("cli", "report", "sweeps", "testing")
 OWN_IMPORT = re.compile(r"^\s*(?:from|import)\s+(mdx_\w+)", re.MULTILINE)
-LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "lightning-fabric", "safetensors")
+LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "safetensors")
 
 
 def source_hash(*packages: str) -> str:

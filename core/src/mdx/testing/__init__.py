@@ -12,9 +12,9 @@ from mdx.testing.cohorts import label_column, small_cohort, with_nan, with_other
 from mdx.testing.processes import (
     Watch,
     assert_one_training,
-    fabric_of,
     in_two_processes,
     leave,
+    place_of,
     run_and_be_killed,
     run_as_one_of_two,
     two_processes,
@@ -22,6 +22,18 @@ from mdx.testing.processes import (
 from mdx.testing.trials import Trial, methods
 
 __all__ = [
-    "Trial", "Watch", "assert_one_training", "fabric_of", "in_two_processes", "label_column", "leave", "methods",
-    "run_and_be_killed", "run_as_one_of_two", "small_cohort", "two_processes", "with_nan", "with_other_labels",
-]  # fmt: skip
+    "Trial",
+    "Watch",
+    "assert_one_training",
+    "in_two_processes",
+    "label_column",
+    "leave",
+    "methods",
+    "place_of",
+    "run_and_be_killed",
+    "run_as_one_of_two",
+    "small_cohort",
+    "two_processes",
+    "with_nan",
+    "with_other_labels",
+]

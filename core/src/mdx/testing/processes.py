@@ -21,14 +21,14 @@ import torch
 from mdx.config import RunSettings
 from mdx.plugins.hooks import hookimpl
 from mdx.runs.checkpoint import load_tree, save_tree
-from mdx.training.device import make_fabric
+from mdx.training.device import Place, take_place
 from mdx.training.run import Run
 from mdx.training.stages import Epoch, Monitor
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-PRELOADED = ["mdx.testing.processes", "mdx.cli.app", "mdx.workflow.execution", "lightning_fabric"]
+PRELOADED = ["mdx.testing.processes", "mdx.cli.app", "mdx.workflow.execution"]
 
 
 def in_new_processes(*works: Callable[[], None]) -> list[int]:
@@ -137,11 +137,11 @@ def _launched(rank: int, port: int) -> None:
     }  # fmt: skip
 
 
-def fabric_of(rank: int, port: int) -> Any:
-    """The fabric of one of the two."""
+def place_of(rank: int, port: int) -> Place:
+    """The place of one of the two."""
     _launched(rank, port)
     torch.set_num_threads(1)
-    return make_fabric(RunSettings.model_validate({"device": "cpu", "processes": 2}))
+    return take_place(RunSettings.model_validate({"device": "cpu", "processes": 2}))
 
 
 class Watch:

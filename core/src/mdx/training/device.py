@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mdx.config import RunSettings
 from mdx.errors import ResourceError
+from mdx.training import processes
 
 if TYPE_CHECKING:
     import torch
-    from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one process of a run computes.
+
+    Attributes:
+        rank: its number among the processes that train together, from 0.
+        world: how many they are.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
 
 
 _default_threads: list[int] = []
@@ -61,7 +75,7 @@ def check_device(settings: RunSettings) -> str:
 
 
 def device_alone(settings: RunSettings) -> torch.device:
-    """The device and threads of these settings for one process that trains nothing: Fabric takes a second to import."""
+    """The device and threads of these settings for one process that works alone."""
     import torch
 
     accelerator = check_device(settings)
@@ -69,24 +83,31 @@ def device_alone(settings: RunSettings) -> torch.device:
     return torch.device("cpu") if accelerator == "cpu" else torch.device(accelerator, 0)
 
 
-def make_fabric(settings: RunSettings) -> Fabric:
-    """Lightning Fabric for these settings, launched. Raises ResourceError for a device that is not there."""
-    import torch
-    from lightning_fabric import Fabric
+def take_place(settings: RunSettings) -> Place:
+    """This process's place, among those that torchrun has started where ``run.processes`` is above 1.
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it advises on matrix products at every start
-    accelerator = check_device(settings)
-    torch.set_num_threads(threads_of(settings))
-    if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
+    Raises ResourceError for a device that is not there, and where other than ``run.processes`` were started.
+    """
+    import torch
+    from torch import distributed
+
+    device, wanted = device_alone(settings), settings.processes
+    if wanted == 1:
+        return Place(device)
+    started = int(os.environ.get("WORLD_SIZE") or 1)
+    if started != wanted:
         raise ResourceError(
-            f"run.processes={settings.processes} but this is a single process",
-            f"start it with: torchrun --nproc-per-node {settings.processes} -m mdx run ...",
+            f"run.processes={wanted} but this is {'a single process' if started == 1 else f'one of {started}'}",
+            f"start it with: torchrun --nproc-per-node {wanted} -m mdx run ...",
         )
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=settings.processes,
-        strategy="ddp" if settings.processes > 1 else "auto",
-        precision=settings.precision,
-    )
-    fabric.launch()
-    return fabric
+    if device.type == "cuda":
+        local = int(os.environ.get("LOCAL_RANK") or 0)
+        if local >= torch.cuda.device_count():
+            raise ResourceError(
+                f"{wanted} processes on {torch.cuda.device_count()} GPU(s)", "start one process a GPU (run.processes)"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Place(device, processes.rank_of_launch(), wanted)

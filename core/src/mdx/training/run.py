@@ -37,7 +37,7 @@ from mdx.training.stages import Epoch, Monitor, Stages, named_values, scalars
 from mdx.training.weights import Brought, bring
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from mdx.training.device import Place
 
 T = TypeVar("T")
 
@@ -48,9 +48,9 @@ class Run:
     Args:
         directory: where everything is written; exists.
         adapter: the method; its ``state()`` is part of every checkpoint.
-        model: the networks; moved to the device of ``fabric``.
+        model: the networks; moved to the device of ``place``.
         seed: fixes every random number of the run.
-        fabric: device, precision and process group; one process on the CPU if not given.
+        place: device and process group; one process on the CPU if not given.
         settings, optimizer: how the run is carried out, and the user's replacement of optimiser settings.
         hooks: observers and providers of optimisers.
         identity: names code and preprocessing; part of the key of shared stages. Empty: stages are not shared.
@@ -58,16 +58,16 @@ class Run:
     """
 
     def __init__(
-        self, directory: Path, adapter: Adapter[Any], model: Model, *, seed: int = 0, fabric: Fabric | None = None,
+        self, directory: Path, adapter: Adapter[Any], model: Model, *, seed: int = 0, place: Place | None = None,
         settings: RunSettings | None = None, optimizer: OptimizerSettings | None = None,
         hooks: HookCaller | None = None, identity: str = "",
         evaluate: Callable[[Dataset], list[dict[str, Any]]] | None = None,
     ) -> None:  # fmt: skip
         self.directory, self.adapter, self.model, self.seed = directory, adapter, model, seed
-        self.settings, self.fabric = settings or RunSettings.model_validate({}), fabric
+        self.settings = settings or RunSettings.model_validate({})
         self.optimizer_settings = optimizer or OptimizerSettings.model_validate({})
-        self.device: torch.device = fabric.device if fabric else torch.device("cpu")
-        self.rank, self.world = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+        self.device: torch.device = place.device if place else torch.device("cpu")
+        self.rank, self.world = (place.rank, place.world) if place else (0, 1)
         self.journal = Journal(directory, writes=self.rank == 0)
         self.hooks = hooks or HookCaller(self.journal.say)
         self.identity = identity

@@ -28,7 +28,7 @@ from mdx.runs.journal import Journal
 from mdx.runs.loading import LoadedRun, load_run
 from mdx.runs.provenance import digest_of, versions
 from mdx.training import processes
-from mdx.training.device import make_fabric, take_threads, threads_of
+from mdx.training.device import Place, take_place, take_threads, threads_of
 from mdx.training.run import Run
 from mdx.workflow.identity import changes, identity, unfinished_like
 from mdx.workflow.planning import Plan, make_plan, recorded_plan
@@ -246,8 +246,8 @@ def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
     if (directory / "summary.json").exists():
         return
     settings = plan.settings
-    fabric = make_fabric(settings.run)
-    first = fabric.global_rank == 0
+    place = take_place(settings.run)
+    first = place.rank == 0
     journal = Journal(directory, writes=first)
     journal.say(f"== {plan.plugin.name} / {plan.variant_name}")
     hooks = installed_hooks(journal.say)
@@ -255,10 +255,10 @@ def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
     try:
         evaluators = evaluators_for(data.task, settings.run, hooks.call("mdx_evaluators", task=data.task))
         if not (directory / "checkpoints" / "final.safetensors").exists():
-            _fit(plan, data, directory, fabric, evaluators, hooks)
+            _fit(plan, data, directory, place, evaluators, hooks)
         if first:
             _write_notes(plan, data, directory)
-            loaded = load_run(directory, fabric.device)
+            loaded = load_run(directory, place.device)
             score(loaded, data.where(split="test"), directory, hooks, data.where(split=["train", "val"]))
             folders.set_status(directory, "done")
             hooks.tell("mdx_run_finished", directory=directory, summary=folders.read_json(directory / "summary.json"))
@@ -285,7 +285,7 @@ def _write_timings(run: Run, seconds: float, directory: Path) -> None:
     write_json(path, {**before, "fit": before.get("fit", 0.0) + seconds, "stages": stages})
 
 
-def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: Any, hooks: HookCaller) -> None:
+def _fit(plan: Plan, data: Dataset, directory: Path, place: Place, evaluators: Any, hooks: HookCaller) -> None:
     """Train, and write the checkpoint that ``apply`` uses."""
     import torch
 
@@ -309,17 +309,17 @@ def _fit(plan: Plan, data: Dataset, directory: Path, fabric: Any, evaluators: An
         *([dict(settings.cohorts)] if settings.cohorts else []), settings.run.precision, threads_of(settings.run),
     )  # fmt: skip
     run = Run(
-        directory, adapter, model, seed=plan.seed, fabric=fabric, settings=settings.run, optimizer=settings.optimizer,
+        directory, adapter, model, seed=plan.seed, place=place, settings=settings.run, optimizer=settings.optimizer,
         hooks=hooks, identity=stage, evaluate=evaluate,
     )  # fmt: skip
-    if fabric.global_rank == 0:
+    if place.rank == 0:
         folders.set_status(directory, "running")
     try:
         try:
             with run.autocast():
                 adapter.fit(visible, model, run)
         finally:  # a process that is stopped has spent its time too
-            if fabric.global_rank == 0:
+            if place.rank == 0:
                 _write_timings(run, time.monotonic() - started, directory)
         run.finish()
     finally:
