@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from mdx import __version__
+from mdx.cli.app import run_cli
 
 Cli = Callable[..., tuple[int, str]]
 
@@ -45,3 +48,31 @@ def test_help_is_short_to_ask_for(mdx: Cli, words: tuple[str, ...]) -> None:
 
 def test_the_version_too(mdx: Cli) -> None:
     assert mdx("-V") == (0, f"mdx {__version__}\n")
+
+
+def test_each_command_is_said_in_one_line_of_80_columns(mdx: Cli) -> None:
+    lines = mdx("--help")[1].partition("Commands:\n")[2].splitlines()
+    assert len(lines) == 13
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize(("words", "found"), [
+    ("mdx reprod", "reproduce"), ("mdx run unl", "unlearning"), ("mdx reproduce fda t", "table1"),
+    ("mdx run fda --variant srsim_m", "srsim_mst"), ("mdx sweep l2i --variants can,van", "can,vanilla"),
+])  # fmt: skip
+def test_a_shell_completes_commands_plugins_and_rows(words: str, found: str, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    monkeypatch.setenv("_MDX_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    assert run_cli([]) == 0
+    assert found in capsys.readouterr().out.splitlines()
+
+
+def test_a_reader_that_leaves_a_pipe_early_is_no_failure() -> None:
+    code = "import sys; from mdx.cli.app import run_cli; sys.exit(run_cli(['show', 'fda']))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as shown:
+        assert shown.stdout is not None
+        shown.stdout.close()
+    assert shown.returncode == 0

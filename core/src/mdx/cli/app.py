@@ -16,21 +16,21 @@ import typer
 from mdx import __version__, stopping
 from mdx.errors import MdxError, UsageError, nearest
 
-# verb -> module of mdx.cli that has it as a function, or as a typer app of verbs of its own
+# verb -> module of mdx.cli that has it as a function, or as a typer app of verbs of its own; its line in the help
 VERBS = {
-    "list": "plugins",
-    "show": "plugins",
-    "run": "run",
-    "resume": "run",
-    "sweep": "sweep",
-    "runs": "runs",
-    "compare": "compare",
-    "reproduce": "reproduce",
-    "apply": "results",
-    "evaluate": "results",
-    "report": "results",
-    "data": "data",
-    "doctor": "doctor",
+    "list": ("plugins", "List the installed plugins."),
+    "show": ("plugins", "Show a plugin: paper, variants, presets, tables, settings."),
+    "run": ("run", "Train a method and its baselines, score them, write a page."),
+    "resume": ("run", "Go on with a run that was stopped or killed."),
+    "sweep": ("sweep", "Run pairs of sites, variants, seeds; again fills gaps only."),
+    "runs": ("runs", "List the runs in a folder, and how far they are."),
+    "compare": ("compare", "Compare methods on the same cases, with intervals and tests."),
+    "reproduce": ("reproduce", "Run a published table; print published beside measured."),
+    "apply": ("results", "Predict new files with a finished run."),
+    "evaluate": ("results", "Score a finished run on other labelled cases."),
+    "report": ("results", "Write the page of a run again."),
+    "data": ("data", "Write, check, divide and prepare the table of a cohort."),
+    "doctor": ("doctor", "Look at Python, devices, plugins, the cache and the disk."),
 }
 OTHER_WORDS = {
     "train": "run", "fit": "run", "predict": "apply", "infer": "apply", "inference": "apply", "test": "evaluate",
@@ -48,7 +48,7 @@ def build(argv: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
@@ -57,11 +57,12 @@ def build(argv: list[str]) -> typer.Typer:
         app.add_typer(_of_plugin(verb), name=verb)
         return app
     for name in [verb] if verb in VERBS else VERBS:
-        module = import_module(f"mdx.cli.{VERBS[name]}")
+        place, line = VERBS[name]
+        module = import_module(f"mdx.cli.{place}")
         if hasattr(module, f"{name}_app"):
-            app.add_typer(getattr(module, f"{name}_app"), name=name)
+            app.add_typer(getattr(module, f"{name}_app"), name=name, short_help=line)
         else:
-            app.command(name)(getattr(module, f"{name}_command"))
+            app.command(name, short_help=line)(getattr(module, f"{name}_command"))
     return app
 
 
@@ -102,11 +103,13 @@ def run_cli(argv: list[str]) -> int:
     """Carry out a command line; the exit code. Never raises."""
     try:
         _require_set(argv)
-        result = build(argv)(args=spread_assignments(argv), standalone_mode=True)
+        result = build(argv)(args=spread_assignments(argv), prog_name="mdx", standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         if end.code == 130:  # typer has turned Ctrl-C into this
             return _fail(stopping.message(), 130)
+        if isinstance(end.__context__, BrokenPipeError):  # typer makes a failure of it
+            return 0
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except MdxError as error:
         if stopping.asked():

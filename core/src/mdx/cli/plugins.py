@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import typer
 
+from mdx.cli import completing
 from mdx.plugins.discovery import Plugin, discover, find_plugin
 from mdx.plugins.published import PublishedTable
 
@@ -74,7 +75,7 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
 
 
 def show_command(
-    plugin: str = typer.Argument(help="Name of a plugin."),
+    plugin: str = typer.Argument(help="Name of a plugin.", autocompletion=completing.plugins),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Show a plugin: its paper, variants, presets, tables and every setting with its default."""

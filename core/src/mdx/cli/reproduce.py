@@ -8,12 +8,15 @@ from typing import Any
 
 import typer
 
+from mdx.cli import completing
 from mdx.cli.sweep import seeds_of, words
 
 
 def reproduce_command(
-    plugin: str = typer.Argument(help="Name of a plugin."),
-    table: str = typer.Argument(help="Name of a table of its paper; 'mdx show PLUGIN' lists them."),
+    plugin: str = typer.Argument(help="Name of a plugin.", autocompletion=completing.plugins),
+    table: str = typer.Argument(
+        help="Name of a table of its paper; 'mdx show PLUGIN' lists them.", autocompletion=completing.tables
+    ),
     rows: str = typer.Option("", help="Rows with commas; all if not given."),
     seeds: str = typer.Option("1", help="How many (0, 1, ...), or which: 101,102,103."),
     data: str = typer.Option(None, "--data", metavar="URI", help="Your own data instead of the built-in cohort."),

@@ -10,21 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mdx.cli import completing
+
 if TYPE_CHECKING:
     from mdx.workflow.execution import Result
     from mdx.workflow.planning import Plan
 
 
 def run_command(
-    plugin: str = typer.Argument(help="Name of a plugin; 'mdx list' shows them."),
+    plugin: str = typer.Argument(help="Name of a plugin; 'mdx list' shows them.", autocompletion=completing.plugins),
     data: list[str] = typer.Option([], "--data", metavar="[NAME=]URI", help="csv:cohort.csv, sim:brain, ..."),
-    variant: str = typer.Option(None, help="A row of the paper's tables; 'mdx show PLUGIN' lists them."),
-    preset: str = typer.Option(None, help="A named set of values, such as demo or paper."),
+    variant: str = typer.Option(
+        None, help="A row of the paper's tables; 'mdx show PLUGIN' lists them.", autocompletion=completing.variants
+    ),
+    preset: str = typer.Option(
+        None, help="A named set of values, such as demo or paper.", autocompletion=completing.presets
+    ),
     config: Path = typer.Option(None, help="A YAML file of settings."),
     assignments: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; lists with commas; several KEY=VALUE may follow one --set."
     ),
-    baselines: str = typer.Option(None, help="Variants to run beside it: names with commas, or 'none'."),
+    baselines: str = typer.Option(
+        None, help="Variants to run beside it: names with commas, or 'none'.", autocompletion=completing.variants
+    ),
     init_from: Path = typer.Option(
         None, help="A network that you have: a run, net.safetensors, net.onnx, or (with --trust-code) net.pt."
     ),

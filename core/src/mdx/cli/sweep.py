@@ -8,18 +8,22 @@ from typing import Any
 
 import typer
 
+from mdx.cli import completing
+
 
 def sweep_command(
-    plugin: str = typer.Argument(help="Name of a plugin."),
+    plugin: str = typer.Argument(help="Name of a plugin.", autocompletion=completing.plugins),
     data: str = typer.Option(None, "--data", metavar="URI", help="csv:cohort.csv, sim:brain, ..."),
     pairs: str = typer.Option(None, help="'all' ordered pairs of sites as source and target, or A:B,C:D."),
     leave_site_out: bool = typer.Option(
         False, "--leave-site-out", help="Each site in turn is the target of all others."
     ),
     seeds: str = typer.Option("1", help="How many (0, 1, ...), or which: 0,7,11."),
-    variants: str = typer.Option("", help="Names with commas, or 'all'; the default variant if not given."),
+    variants: str = typer.Option(
+        "", help="Names with commas, or 'all'; the default variant if not given.", autocompletion=completing.variants
+    ),
     grid: list[str] = typer.Option([], "--grid", metavar="KEY=V1,V2", help="A setting and the values to try."),
-    preset: str = typer.Option(None, help="A named set of values."),
+    preset: str = typer.Option(None, help="A named set of values.", autocompletion=completing.presets),
     config: Path = typer.Option(None, help="A YAML file of settings."),
     assignments: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Settings that all runs have."),
     baselines: str = typer.Option(
