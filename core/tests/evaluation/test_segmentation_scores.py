@@ -5,9 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
 
 from mdx.errors import DataError
-from mdx.evaluation.segmentation import SegmentationEvaluator, dice, hard_masks, surface_dice, volume_error_percent
+from mdx.evaluation.segmentation import (
+    SegmentationEvaluator,
+    dice,
+    hard_masks,
+    hd95_mm,
+    surface_dice,
+    volume_error_percent,
+)
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample, Task
 from mdx.interfaces.geometry import Geometry
@@ -94,6 +103,24 @@ def test_the_volume_error_has_a_sign_and_needs_a_reference() -> None:
     assert np.isnan(volume_error_percent(full, empty))
 
 
+def test_hd95_is_the_larger_95th_percentile_of_the_distances_between_surfaces() -> None:
+    spacing, random = (1.0, 2.0, 0.5), np.random.default_rng(0)
+    reference = box((14, 14, 14), 3, 10)
+    prediction = box((14, 14, 14), 4, 12) | (random.random((14, 14, 14)) > 0.998)
+    edges = [
+        np.argwhere(mask & ~binary_erosion(mask)) * spacing for mask in (prediction, reference)
+    ]  # the voxels of a shape that touch what is outside
+    between = cdist(*edges)
+    by_hand = max(np.percentile(between.min(axis=1), 95), np.percentile(between.min(axis=0), 95))
+    assert hd95_mm(prediction, reference, spacing) == pytest.approx(by_hand)
+    assert hd95_mm(reference, reference, spacing) == 0
+
+
+def test_hd95_is_undefined_where_one_shape_is_empty() -> None:
+    full, empty = box((6, 6, 6), 1, 5), np.zeros((6, 6, 6), bool)
+    assert np.isnan([hd95_mm(full, empty, (1, 1, 1)), hd95_mm(empty, full, (1, 1, 1))]).all()
+
+
 def test_a_voxel_belongs_to_its_most_probable_class_if_above_one_half() -> None:
     p = np.array([[0.9, 0.6, 0.4, 0.5], [0.2, 0.7, 0.45, 0.5]])
     assert hard_masks(p).tolist() == [[True, False, False, False], [False, True, False, False]]
@@ -112,6 +139,7 @@ def test_several_classes_are_scored_alone_and_on_average() -> None:
     assert (scores["dice_left"], scores["dice_right"], scores["dice"]) == (1.0, 0.0, 0.5)
     assert scores["surface_dice"] == 0.5
     assert scores["volume_error_percent"] == -50
+    assert scores["hd95_mm"] == 0, "of the one class that has both"
     assert set(scores) == set(SegmentationEvaluator(task).metrics)
 
 

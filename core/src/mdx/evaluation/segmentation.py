@@ -1,10 +1,12 @@
-"""How well two segmentations agree: volume Dice and surface Dice."""
+"""How well two segmentations agree: volume Dice, surface Dice, the 95th percentile of distances, volumes."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pandas import DataFrame
@@ -15,7 +17,10 @@ from mdx.evaluation.statistics import RESAMPLINGS, summarise
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Dataset, Sample, Task
 
-SCORES = {"dice": "max", "surface_dice": "max", "volume_error_percent": "zero"}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCORES = {"dice": "max", "surface_dice": "max", "hd95_mm": "min", "volume_error_percent": "zero"}
 """The scores of a case and which value is better."""
 
 
@@ -46,25 +51,57 @@ def surface_dice(
         )
     if not prediction.any() or not reference.any():
         return float(prediction.any() == reference.any())
-    import torch
     from monai.metrics.surface_dice import compute_surface_dice
 
-    # beyond a margin around both shapes nothing changes, and the distance transforms are the cost
-    box = np.argwhere(prediction | reference)
-    window = tuple(
-        slice(max(int(low) - 2, 0), int(high) + 3) for low, high in zip(box.min(axis=0), box.max(axis=0), strict=True)
-    )
-    pair = [torch.from_numpy(np.ascontiguousarray(np.pad(m[window], 1)))[None, None] for m in (prediction, reference)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MONAI 1.6 calls itself with an argument that it deprecated
+    with _monai_deprecating_itself():
         score = compute_surface_dice(
-            *pair,
+            *_around_both(prediction, reference),
             class_thresholds=[tolerance_mm],
             include_background=True,
             spacing=tuple(map(float, spacing_mm)),
             use_subvoxels=True,
         )
     return float(score)
+
+
+def hd95_mm(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[float]) -> float:
+    """95th percentile of the distances between two surfaces, the larger of both directions (MONAI's).
+
+    Args:
+        prediction, reference: bool arrays of one shape, 3-D, or 2-D for pictures.
+        spacing_mm: voxel edge of each axis.
+
+    Returns:
+        millimetres; NaN where one of both is empty, for no distance says what that is worth.
+    """
+    _check(prediction, reference)
+    if not prediction.any() or not reference.any():
+        return math.nan
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+
+    spacing = tuple(map(float, spacing_mm))
+    pair = _around_both(prediction, reference)
+    with _monai_deprecating_itself():
+        return float(compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing))
+
+
+@contextmanager
+def _monai_deprecating_itself() -> Iterator[None]:
+    """MONAI 1.6 calls itself with an argument that it has deprecated, and says so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _around_both(prediction: np.ndarray, reference: np.ndarray) -> list[Tensor]:
+    """Both as (1, 1, *spatial), cut to a margin around both: beyond it no distance changes, and distances cost."""
+    import torch
+
+    box = np.argwhere(prediction | reference)
+    window = tuple(
+        slice(max(int(low) - 2, 0), int(high) + 3) for low, high in zip(box.min(axis=0), box.max(axis=0), strict=True)
+    )
+    return [torch.from_numpy(np.ascontiguousarray(np.pad(m[window], 1)))[None, None] for m in (prediction, reference)]
 
 
 def volume_error_percent(prediction: np.ndarray, reference: np.ndarray) -> float:
@@ -89,7 +126,7 @@ def hard_masks(probabilities: np.ndarray) -> np.ndarray:
 
 
 class SegmentationEvaluator:
-    """Dice, surface Dice and volume error: the mean over classes and, where there are several, each class's own."""
+    """Dice, surface Dice, HD95, volume error: the mean over classes and, where there are several, each class's own."""
 
     def __init__(self, task: Task, tolerance_mm: float = 1.0, resamplings: int = RESAMPLINGS) -> None:
         self.task, self.tolerance_mm, self.resamplings = task, tolerance_mm, resamplings
@@ -114,6 +151,7 @@ class SegmentationEvaluator:
                 surface_dice(p, t, spacing, self.tolerance_mm) if seen else math.nan
                 for (p, t), seen in zip(pairs, there, strict=True)
             ],
+            "hd95_mm": [hd95_mm(p, t, spacing) for p, t in pairs],
             "volume_error_percent": [volume_error_percent(p, t) for p, t in pairs],
         }
         scores = {name: _mean(values) for name, values in found.items()}
