@@ -34,3 +34,11 @@ def test_a_list_in_a_pipe_is_plain_text() -> None:
     done = subprocess.run([sys.executable, "-m", "mdx", "list"], capture_output=True, text=True, check=True)
     assert "fda" in [line.split()[0] for line in done.stdout.splitlines()]
     assert "\x1b" not in done.stdout
+
+
+def test_the_paper_of_a_plugin_is_printed_as_bibtex(mdx: Cli) -> None:
+    code, printed = mdx("show", "fda", "--bibtex")
+    assert code == 0
+    assert printed.startswith("@inproceedings{zakazov2022fda,\n  author = {Ivan Zakazov and Vladimir Shaposhnikov and ")
+    assert "doi = {10.1007/978-3-031-16852-9_9}," in printed
+    assert mdx("show", "sim", "--bibtex")[0] == 5

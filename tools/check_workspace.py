@@ -1,6 +1,7 @@
 """Check that every list of the root pyproject.toml that names members of the workspace names all; ``--write`` does it.
 
-A new plugin is a folder in ``plugins/`` with a pyproject.toml, and this.
+A new plugin is a folder in ``plugins/`` with a pyproject.toml, and this. What a package tells its readers (readme,
+licence, authors, words to find it by) and the versions of other members that it goes with are looked at too.
 """
 
 from __future__ import annotations
@@ -83,8 +84,31 @@ def _whole_lists(text: str) -> Iterator[str]:
     yield from held
 
 
+NEEDED = ("description", "readme", "license", "license-files", "authors", "keywords", "classifiers", "requires-python")
+
+
+def lacking() -> Iterator[str]:
+    """What a member does not say of itself, or says otherwise than the root."""
+    licence = (ROOT / "LICENSE").read_bytes()
+    for path in (ROOT / "core" / "pyproject.toml", *sorted(ROOT.glob("p*/*/pyproject.toml"))):
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        where = path.parent.relative_to(ROOT)
+        yield from (f"{where}: no {key}" for key in NEEDED if not project.get(key))
+        if not (path.parent / project.get("readme", "README.md")).is_file():
+            yield f"{where}: there is no README.md"
+        if not (path.parent / "LICENSE").is_file() or (path.parent / "LICENSE").read_bytes() != licence:
+            yield f"{where}: LICENSE is not that of the root"
+        for need in project.get("dependencies", []):
+            if need.startswith("mdx-") and not (">=" in need and "<" in need):
+                yield f"{where}: {need} has no bounds, such as >=0.1,<0.2"
+
+
 def main() -> int:
-    """Exit 1 and say what to do where a list has drifted."""
+    """Exit 1 and say what to do where a list has drifted or a member says too little."""
+    missing = list(lacking())
+    if missing:
+        sys.stderr.write("\n".join(missing) + "\n")
+        return 1
     path = ROOT / "pyproject.toml"
     now = path.read_text(encoding="utf-8")
     wanted = brought_up_to_date(now)

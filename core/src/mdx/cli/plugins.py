@@ -10,6 +10,7 @@ from typing import Any, cast
 import typer
 
 from mdx.cli import completing
+from mdx.errors import PluginError
 from mdx.plugins.discovery import Plugin, discover, find_plugin
 from mdx.plugins.published import PublishedTable
 
@@ -77,9 +78,13 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
 def show_command(
     plugin: str = typer.Argument(help="Name of a plugin.", autocompletion=completing.plugins),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    as_bibtex: bool = typer.Option(False, "--bibtex", help="Print the paper as BibTeX, to cite it."),
 ) -> None:
     """Show a plugin: its paper, variants, presets, tables and every setting with its default."""
     found = find_plugin(plugin)
+    if as_bibtex:
+        typer.echo(_bibtex(found))
+        return
     settings = _settings(found)
     if as_json:
         typer.echo(json.dumps({**_facts(found), "settings": settings}, indent=1, default=str))
@@ -115,6 +120,21 @@ def show_command(
     _section("tables", {name: _keys(t) for name, t in manifest.tables.items()})
     _section("settings", {row["key"]: f"{row['default']}   {row['description']}{_takers(row, manifest.variants)}"
                           for row in settings})  # fmt: skip
+
+
+def _bibtex(plugin: Plugin) -> str:
+    """The paper of a plugin as an entry of BibTeX. Raises PluginError where its manifest names none."""
+    paper = plugin.manifest.paper if plugin.manifest else {}
+    if not paper.get("title"):
+        raise PluginError(f"the plugin '{plugin.name}' names no paper", "ask its authors what to cite")
+    authors = list(paper.get("authors", []))
+    fields = {
+        "author": " and ".join(authors), "title": f"{{{paper['title']}}}", "booktitle": paper.get("venue", ""),
+        "year": str(paper.get("year", "")), "doi": paper.get("doi", ""),
+    }  # fmt: skip
+    first = authors[0].rpartition(" ")[2].lower() if authors else plugin.name
+    lines = [f"  {key} = {{{value}}}," for key, value in fields.items() if value]
+    return "\n".join([f"@inproceedings{{{first}{fields['year']}{plugin.name},", *lines, "}"])
 
 
 def _takers(setting: Mapping[str, Any], variants: Collection[str]) -> str:
