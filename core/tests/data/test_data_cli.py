@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
 import pytest
 
 from mdx.cli.app import run_cli
@@ -27,7 +28,7 @@ def test_check_counts_every_warning_that_it_prints(rows, write, capsys: pytest.C
     run_cli(["data", "check", str(write(many))])
     printed = capsys.readouterr().out
     assert "warning: class and site go together" in printed
-    assert printed.splitlines()[-1].endswith(f"{printed.count('warning: ')} warnings")
+    assert f" errors, {printed.count('warning: ')} warnings" in printed
 
 
 def test_check_prints_json(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,6 +36,7 @@ def test_check_prints_json(table: Path, capsys: pytest.CaptureFixture[str]) -> N
     found = json.loads(capsys.readouterr().out)
     assert (found["errors"], found["cases"]) == ([], 6)
     assert found["confounding"]["measure"] == "eta squared"
+    assert [site["cases"] for site in found["sites"]] == [2, 2, 2]
 
 
 def test_an_unknown_setting_exits_with_3(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,3 +74,19 @@ def test_init_takes_a_layout_by_name_and_an_address_with_options(tmp_path: Path,
     assert "2 cases" in capsys.readouterr().out
     assert run_cli(["data", "init", str(tmp_path / "study"), "--layout", "bidz", "--out", str(out), "--force"]) == 2
     assert "did you mean 'bids'" in capsys.readouterr().err
+
+
+def test_check_shows_each_site_and_what_comes_next(rows, write, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / rows[1]["image"]
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(1000 * image.get_fdata(), image.affine), path)
+    table = write([{**rows[0], "site": "dim"}, {**rows[1], "site": "bright"}])
+    run_cli(["data", "check", str(table), "--page", str(tmp_path / "page.html"), "--set", "classes=foreground"])
+    printed = capsys.readouterr().out
+    shape = " x ".join(map(str, image.shape))
+    assert len([line for line in printed.splitlines() if shape in line and line.startswith(("dim ", "bright "))]) == 2
+    assert "times as bright as 'dim'" in printed
+    assert printed.splitlines()[-1].startswith(f"next: mdx run fda --data {table} --set classes=foreground source=")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert "times as bright" in page

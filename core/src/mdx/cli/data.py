@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from mdx.plugins.discovery import provided
 
 if TYPE_CHECKING:
     from mdx.data.config import DataConfig
+    from mdx.interfaces.dataset import Dataset
 
 SHOWN = 20
 ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -76,30 +78,74 @@ def init_command(
 def check_command(
     data: str = typer.Argument(help="A table, or a URI such as sim:brain.", metavar="URI"),
     assignments: list[str] = typer.Option(None, "--set", metavar="KEY=VALUE", help="A setting of the data."),
+    page: Path = typer.Option(None, "--page", metavar="FILE.html", help="Write what was found as a page, too."),
+    force: bool = typer.Option(False, "--force", help="Write over a page that is there."),
     as_json: bool = typer.Option(False, "--json", help="Print JSON."),
 ) -> None:
     """Read every file and name everything that is wrong with it, with the remedy. Exit code 4 if there is an error."""
     from mdx.data.checks import check
     from mdx.data.confounding import confounding_table
     from mdx.data.open import open_dataset
+    from mdx.data.overview import HEADS, far_apart, overview
+    from mdx.data.table import files_of
     from mdx.errors import DataError
+    from mdx.files import refuse_to_replace
 
     config = _config(assignments)
     dataset = open_dataset(data, config)
+    if page:
+        refuse_to_replace([page], [*files_of(dataset.cases), Path(data)], force)
     report = check(dataset, config)
+    sites = overview(dataset)
+    report.notes.extend(far_apart(sites, config.intensity))
     confounding = confounding_table(dataset.revealed())
+    if page:
+        from mdx.report.dataset import write_dataset_page
+
+        write_dataset_page(page, data, dataset, report, sites, confounding)
     if as_json:
-        typer.echo(json.dumps({**report.as_dict(), "confounding": confounding}, indent=1))
+        found = {**report.as_dict(), "confounding": confounding, "sites": [vars(site) for site in sites]}
+        typer.echo(json.dumps(found, indent=1))
     else:
         for title, problems in (("error", report.errors), ("warning", report.warnings), ("note", report.notes)):
             for problem in problems:
                 typer.echo(f"{title}: {problem}")
+        _print_table([list(HEADS), *(site.cells() for site in sites)])
         if confounding is not None:
             _print_confounding(confounding)
         warnings = len(report.warnings) + (confounding is not None and bool(confounding["warning"]))
         typer.echo(f"{report.cases} cases, {report.files} files: {len(report.errors)} errors, {warnings} warnings")
+        if page:
+            typer.echo(f"page: {page}")
+        if not report.errors and (following := _next(data, dataset, assignments or [])):
+            typer.echo(f"next: {following}")
     if report.errors:
         raise typer.Exit(DataError.exit_code)
+
+
+def _next(address: str, data: Dataset, assignments: list[str]) -> str:
+    """A run of the first method that takes such data; nothing where none is installed."""
+    from mdx.plugins.discovery import discover
+
+    fit = [
+        p.name for p in discover().values()
+        if p.manifest and p.manifest.adapter and (c := p.manifest.capabilities)
+        and data.task.kind in c.tasks and data.task.dims in c.dims
+    ]  # fmt: skip
+    if not fit:
+        return ""
+    sizes = Counter(case.site for case in data.cases).most_common()
+    told = list(assignments)
+    if len(sizes) > 1 and not any(case.role == "target" for case in data.cases):
+        told += [f"source={sizes[0][0]}", f"target={','.join(sorted(site for site, _ in sizes[1:]))}"]
+    return shlex.join(["mdx", "run", fit[0], "--data", address, *(["--set", *told] if told else [])])
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    typer.echo("")
+    for row in rows:
+        typer.echo("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
 def _print_confounding(table: dict) -> None:

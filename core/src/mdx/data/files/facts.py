@@ -20,9 +20,12 @@ from mdx.errors import DataError, MdxError
 from mdx.files import file_state, plain, replacing
 from mdx.interfaces.geometry import Geometry
 
-VERSION = 5  # raise it when the same file gives other facts
+VERSION = 6  # raise it when the same file gives other facts
 Kind = Literal["image", "mask"]
 FEWEST_OF_A_RIM = 10
+PERCENTILES = (1, 50, 99)
+MOST_VALUES = 100_000
+"""Of this many values, evenly spaced in a file, percentiles are taken."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class FileFacts:
         dtype: type as stored.
         spacing_mm: voxel edges in RAS order.
         minimum, maximum: of the finite values.
+        percentiles: the 1st, 50th and 99th of an image's finite values; empty for a mask.
         not_finite: how many values are NaN or infinite.
         labels: voxels of each value above 0, for masks.
         rims: values of a mask nine tenths of whose voxels lie between a lower and a higher neighbour.
@@ -50,6 +54,7 @@ class FileFacts:
     spacing_mm: tuple[float, ...]
     minimum: float
     maximum: float
+    percentiles: tuple[float, ...]
     not_finite: int
     labels: Mapping[int, int]
     rims: tuple[int, ...]
@@ -174,11 +179,17 @@ def find_facts(path: Path, kind: Kind) -> FileFacts:
         spacing_mm=geometry.spacing_mm,
         minimum=float(finite.min()) if finite.size else float("nan"),
         maximum=float(finite.max()) if finite.size else float("nan"),
+        percentiles=_percentiles(finite) if kind == "image" and finite.size else (),
         not_finite=not_finite,
         labels=labels,
         rims=rims,
         digest=_digest(stored),
     )
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, ...]:
+    some = values.ravel()[:: max(1, values.size // MOST_VALUES)]
+    return tuple(float(v) for v in np.percentile(some, PERCENTILES))
 
 
 def _rims(drawn: np.ndarray, labels: Mapping[int, int]) -> tuple[int, ...]:
