@@ -130,9 +130,14 @@ def _print_result(result: Result, as_json: bool) -> None:
             path.parent.name if path.parent != result.directory else "main": read_json(path)
             for path in sorted(result.directory.rglob("summary.json"))
         }
-        typer.echo(
-            json.dumps({"directory": str(result.directory), "found": result.found, "summary": summaries}, indent=1)
-        )
+        from mdx.files import plain
+        from mdx.report.answer import answer_of
+        from mdx.report.text import methods_of
+
+        answer = answer_of(result.directory, methods_of(result.directory))
+        facts = {"directory": str(result.directory), "found": result.found, "summary": summaries,
+                 "answer": answer.values() if answer else None}  # fmt: skip
+        typer.echo(json.dumps(plain(facts), indent=1))
         return
     from mdx.report.text import summary_table
 

@@ -19,13 +19,19 @@ def alarms(directory: Path, methods: list[Method]) -> list[str]:
     """The sentences for a scored run; none where nothing is wrong."""
     if not methods:
         return []
+    return [sentence for *_, sentence in failures(directory, methods)] + _no_upper_bound(directory, methods)
+
+
+def failures(directory: Path, methods: list[Method]) -> list[tuple[str, str, str]]:
+    """(method, site, sentence) wherever a method is no better there than one that has learned nothing."""
     task = read_json(directory / "provenance.json").get("task", {})
-    found: list[str] = []
+    found: list[tuple[str, str, str]] = []
     for method in methods:
         table = read_scores(method.directory)
         for site, cases in table.groupby("site", sort=False):
-            found += page_of(task).alarms(directory, method, str(site), cases, task.get("label", ""))
-    return found + _no_upper_bound(directory, methods)
+            said = page_of(task).alarms(directory, method, str(site), cases, task.get("label", ""))
+            found += [(method.name, str(site), sentence) for sentence in said]
+    return found
 
 
 def undefined(methods: list[Method]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mdx.evaluation.statistics import goodness
+from mdx.report.curve_names import PARTS, curve_words
 from mdx.report.drawing import ACROSS, FAINT, GRID, INK, OWN, SERIES, as_svg, panels_of, plain_axes, words
 
 PREDICTED, REFERENCE = "#e69f00", "#56b4e9"  # two colours of Okabe and Ito that colour-blind readers tell apart
@@ -121,8 +122,12 @@ def _planes(
     return made
 
 
-def curves(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One panel a stage and metric of metrics.jsonl (train and val together), as SVG; empty if there is nothing."""
+def curves(rows: Sequence[Mapping[str, Any]], own: Mapping[str, str] | None = None) -> str:
+    """One panel a stage and metric of metrics.jsonl (train and val together), as SVG; empty if there is nothing.
+
+    Args:
+        own: the plugin's words for what it logs.
+    """
     from matplotlib.ticker import MaxNLocator
 
     series: dict[tuple[str, str], dict[str, list[tuple[int, float]]]] = {}
@@ -140,8 +145,9 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
         for j, (part, points) in enumerate(parts.items()):
             x, y = zip(*points, strict=True)
             colour = {"train": FAINT, "val": OWN}.get(part, SERIES[j % len(SERIES)])
-            axes.plot(x, y, color=colour, marker="o" if len(x) < 20 else None, markersize=3, lw=1.4, label=words(part))
-        axes.set_title(words(f"{stage}: {metric}"), fontsize=9, color=INK, loc="left")
+            axes.plot(x, y, color=colour, marker="o" if len(x) < 20 else None, markersize=3, lw=1.4,
+                      label=words(PARTS.get(part, part)))  # fmt: skip
+        axes.set_title(words(f"{stage}: {curve_words(metric, own or {})}"), fontsize=9, color=INK, loc="left")
         axes.set_xlabel("epoch", fontsize=8, color=INK)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         if len({epoch for points in parts.values() for epoch, _ in points}) == 1:

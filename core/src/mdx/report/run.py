@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,12 @@ from mdx.evaluation.statistics import goodness
 from mdx.plugins.manager import installed_hooks
 from mdx.report import figures
 from mdx.report.alarms import alarms, undefined
+from mdx.report.answer import MARKS, Answer, answer_of
 from mdx.report.case_table import cases_of
+from mdx.report.fairness import fairness
 from mdx.report.labels import label_parts
-from mdx.report.pages import without_folders, write_page
+from mdx.report.next_steps import files_beside, next_commands, page_above
+from mdx.report.pages import names_as_code, without_folders, write_page
 from mdx.report.shown import shown_sections, stage_matrices
 from mdx.report.text import (
     READS_TARGET,
@@ -32,41 +34,43 @@ from mdx.report.text import (
 )
 from mdx.report.truths import page_of
 from mdx.report.verdicts import ENOUGH_SUBJECTS, headline, p_text, paired_tests, parts_of
-from mdx.runs.folders import AGAIN, read_json, read_scores, read_settings, read_splits
+from mdx.runs.folders import AGAIN, is_done, read_json, read_scores, read_settings, read_splits
 from mdx.runs.journal import Journal, rows_of
 
 PROBE = ("_probe_accuracy", "_probe_chance")
 """Said in a sentence of their own: no case has such a score."""
-LABELS_READ = {
-    "never": "No label of a target site was visible in training.",
-    "val": "Labels of the target's validation cases were visible in training.",
-    "train": "Labels of the target's train and validation cases were visible in training.",
-}
+NO_LABELS: dict[str, Any] = {"confusions": [], "reliability": "", "scatter": "", "embeddings": "", "probes": []}
 
 
 def write_report(directory: Path) -> Path:
-    """Write report.html into a run directory; one file without scripts, links to other files, or folders' names."""
+    """Write report.html into a run directory: one file that needs no other, of as many methods as have been scored."""
     return write_page(directory / "report.html", "page.html.j2", _context(directory))
 
 
 def _context(directory: Path) -> dict[str, Any]:
     facts = read_json(directory / "provenance.json")
     methods = methods_of(directory)
+    command = _command(directory)
+    names = [facts["variant"], *facts["baselines"]]
     return {
         "facts": facts,
-        "labels_read": LABELS_READ[facts["target_labels"]],
-        "command": _command(directory),
+        "named": lambda text: names_as_code(text, names),
+        "above": page_above(directory),
+        "unfinished": _unfinished(directory, methods, names),
+        "fairness": fairness(methods),
+        "commands_next": next_commands(directory, methods, facts, command),
+        "files": files_beside(directory, methods),
+        "command": command,
         "notes": _notes(methods),
         "cohort": _cohort(directory),
         "confounding": _optional(directory / "confounding.json"),
-        **_scores(directory, methods),
+        **_scores(directory, methods, names),
         "cases": cases_of(directory, methods),
         "ranked_by": metric_words(page_of(facts.get("task", {})).ranked_by),
         "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
                      if (p := directory / "figures" / f"overlay_{n}.png").exists()],
         "curves": [(m.name, _drawing(drawn)) for m in methods
-                   if (drawn := figures.curves(rows_of(m.directory / "metrics.jsonl")))],
-        "chosen": _chosen(methods),
+                   if (drawn := figures.curves(rows_of(m.directory / "metrics.jsonl"), facts.get("curves")))],
         "stages": stage_matrices(methods, metrics_shown(methods)),
         "shown": shown_sections(methods),
         "settings": _settings(directory),
@@ -78,14 +82,30 @@ def _context(directory: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
+def _unfinished(directory: Path, methods: list[Method], names: list[str]) -> dict[str, Any] | None:
+    """How many of the planned methods are ``scored``, and which are ``waiting``; None where all are."""
+    if is_done(directory) or len(methods) >= len(names):
+        return None
+    there = {m.name for m in methods}
+    waiting = ", ".join(f"'{name}'" for name in names if name not in there)
+    return {"scored": len(methods), "planned": len(names), "waiting": waiting}
+
+
+def _on_page(answer: Answer | None, names: list[str]) -> dict[str, Any] | None:
+    if answer is None:
+        return None
+    said = [names_as_code(sentence, names) for sentence in answer.sentences]
+    return {"mark": answer.mark, "symbol": MARKS[answer.mark], "sentences": said}
+
+
+def _scores(directory: Path, methods: list[Method], names: list[str]) -> dict[str, Any]:
     """Everything on the page that was measured; empty before any method has been scored."""
 
     metrics = metrics_shown(methods)
     if not metrics:
         return {
             "headline": [], "comparisons": [], "by_group": [], "others": [], "change": None, "tests": [], "few": 0,
-            "foot": "", "labels": {}, "alarms": [], "undefined": [],
+            "foot": "", "labels": NO_LABELS, "alarms": [], "undefined": [], "answer": None,
         }  # fmt: skip
     roles, metric = site_roles(directory), metrics[0]
     better = {r["metric"]: r.get("better", "max") for r in methods[0].summary if not r["metric"].endswith(PROBE)}
@@ -94,6 +114,7 @@ def _scores(directory: Path, methods: list[Method]) -> dict[str, Any]:
     parts = parts_of(roles)
     tests = paired_tests(methods, tables, metric, parts)
     return {
+        "answer": _on_page(answer_of(directory, methods, tables, tests), names),
         "headline": headline(methods, metric, better[metric], parts, tests),
         "comparisons": [_drawn(compare_sites(directory, methods, m)) for m in metrics],
         "by_group": [c for m in metrics for c in compare_groups(methods, m)],
@@ -157,37 +178,6 @@ def _cohort(directory: Path) -> dict[str, Any]:
 
 def _notes(methods: list[Method]) -> list[str]:
     return list(dict.fromkeys(note for m in methods for note in _optional(m.directory / "notes.json") or []))
-
-
-def _watched(checkpoint: Path) -> dict[str, Any]:
-    """What chose the weights of a stage. Raises DataError for a damaged file."""
-    from safetensors import safe_open
-
-    try:
-        with safe_open(
-            checkpoint, framework="numpy"
-        ) as file:  # the header alone: no weight is read, nor torch imported
-            watch = json.loads(file.metadata()["tree"])["monitor"]
-        return {key: watch[key] for key in ("best_epoch", "name", "mode", "best")}
-    except Exception as error:  # of safetensors, of JSON, of a header that is none
-        raise DataError(f"the checkpoint is damaged ({type(error).__name__}: {error})", AGAIN, checkpoint) from error
-
-
-def _chosen(methods: list[Method]) -> list[str]:
-    """How the weights of each stage were chosen, as its checkpoint records it; equal sentences once."""
-    made: dict[str, None] = {}
-    for method in methods:
-        for path in sorted((method.directory / "checkpoints").glob("*.safetensors")):
-            stage = path.stem
-            if stage in ("last", "best", "final"):
-                continue
-            watch = _watched(path)
-            made[
-                f"Stage {stage}: the weights of its last epoch; no score chose them." if watch["best_epoch"] is None
-                else f"Stage {stage}: the weights of epoch {watch['best_epoch'] + 1}, where {watch['name']} was "
-                f"{'lowest' if watch['mode'] == 'min' else 'highest'} ({watch['best']:.4g})."
-            ] = None  # fmt: skip
-    return list(made)
 
 
 def _settings(directory: Path) -> list[tuple[str, str, str]]:

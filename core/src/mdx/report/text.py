@@ -11,6 +11,8 @@ from mdx.runs.folders import read_json, read_splits
 
 MAIN_METRICS = ("surface_dice", "dice", "accuracy", "kappa", "f1", "ap50", "auroc", "absolute_error", "ssim", "psnr")
 READS_TARGET = "* trained on labels of the target: what could be reached, not a competitor"
+ORDER = {"target": 0, "source": 2}
+"""What is asked for comes first: the target sites, then those without a role, then the sources."""
 Row = dict[str, Any]
 
 
@@ -64,18 +66,24 @@ def methods_of(directory: Path) -> list[Method]:
 
 
 def site_roles(directory: Path) -> dict[str, str]:
-    """Role of each site, from splits.csv; sources first."""
+    """Role of each site, from splits.csv; targets first, sources last."""
     table = read_splits(directory)
     roles = dict(zip(table["site"], table["role"], strict=True))
-    return dict(sorted(roles.items(), key=lambda item: (item[1] != "source", item[0])))
+    return dict(sorted(roles.items(), key=lambda item: (ORDER.get(item[1], 1), item[0])))
 
 
 def compare_sites(directory: Path, methods: list[Method], metric: str) -> Comparison:
-    """The rows of ``metric`` by site, before them those of a role with several sites; all cases if no site has any."""
+    """The rows of ``metric`` by site, targets first, before the sites of a role their rows together.
+
+    All cases if no site has a score.
+    """
     roles = site_roles(directory)
     named = {role: list(roles.values()).count(role) for role in roles.values() if role}
-    pooled = {f"{role} sites": f"role={role}" for role, n in named.items() if n > 1 and len(named) > 1}
-    groups = pooled | {site: f"site={site}" for site in roles}
+    groups: dict[str, str] = {}
+    for site, role in roles.items():
+        if named.get(role, 0) > 1 and len(named) > 1:
+            groups.setdefault(f"{role} sites", f"role={role}")
+        groups[site] = f"site={site}"
     rows_of = {name: [m.row(metric, g) for m in methods] for name, g in groups.items()}
     scored = {name: any(r and r["mean"] is not None for r in found) for name, found in rows_of.items()}
     measured = {name: g for name, g in groups.items() if scored[name]} or {"all": "all"}
@@ -151,8 +159,11 @@ def summary_table(directory: Path, plain: bool = True) -> Any:
         rows = [[m.name + marks[m.name], *map(interval, found)] for m, found in c.rows]
         blocks.append((metric, ["method", *heads], rows))
     from mdx.report.alarms import alarms, undefined
+    from mdx.report.answer import answer_of
 
-    foot = [READS_TARGET] if any(marks.values()) else []
+    answer = answer_of(directory, methods)
+    foot = [answer.text] if answer else []
+    foot += [READS_TARGET] if any(marks.values()) else []
     foot += [f"note: {sentence}" for sentence in undefined(methods)]
     foot += [f"ATTENTION: {sentence}" for sentence in alarms(directory, methods)]
     return "\n\n".join(_plain(*b) for b in blocks) + "".join(f"\n{f}" for f in foot) if plain else _rich(blocks, foot)

@@ -55,13 +55,15 @@ class MaskPage(Page):
     ranked_by = "surface_dice"
 
     def alarms(self, directory: Path, method: Method, site: str, cases: Any, label: str) -> list[str]:
-        """Dice 0 and a volume error of -100 % in every case that has anything to mark."""
+        """Dice 0 in every case that has anything to mark; a volume error of -100 % says that nothing is marked."""
         if not {"dice", "volume_error_percent"} <= set(cases):
             return []
         known = cases.dropna(subset=["volume_error_percent"])
-        if not len(known) or not ((known["volume_error_percent"] <= -100) & (known["dice"] == 0)).all():
+        if not len(known) or not (known["dice"] == 0).all():
             return []
-        return [f"'{method.name}' marks nothing in any of the {len(known)} test case(s) at {site}."]
+        nothing = (known["volume_error_percent"] <= -100).all()
+        what = "marks nothing in any" if nothing else "marks nothing right in any"
+        return [f"'{method.name}' {what} of the {len(known)} test case(s) at {site}."]
 
     def draw(self, path: Path, sample: Sample, prediction: Prediction, row: Mapping[str, Any]) -> None:
         """Both contours on the slice with the most foreground."""

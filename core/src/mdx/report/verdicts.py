@@ -81,16 +81,17 @@ def headline(
             continue
         place = f"Over {part.name}" if len(part.sites) > 1 else f"At {part.name}"
         words = metric_words(metric)
-        text = f"{place}, {own.name} reaches {'an' if words[0] in 'aeiouA' else 'a'} {words} of {interval(row)}"
+        text = f"{place}, '{own.name}' reaches {'an' if words[0] in 'aeiouA' else 'a'} {words} of {interval(row)}"
         first = next((t for t in tests if t["part"] == part.name), None)
         text += f", {_verdict(first, better)}." if first else "."
         for labels, how in (("never", "without labels of the target"), ("val", "with the target's validation labels")):
             above = [
-                f"{m.name} ({other['mean']:.3f})"
+                f"'{m.name}' ({other['mean']:.3f})"
                 for m in methods[2:]
                 if m.target_labels == labels and (other := m.row(metric, part.group)) and _beats(other, row, better)
             ]
-            text += f" Better {how}: {_listed(above)}." if above else ""
+            beyond = "Lower" if better == "min" else "Higher" if better == "max" else "Nearer to 0"
+            text += f" {beyond} {how}: {_listed(above)}." if above else ""
         sentences.append(text)
     return sentences
 
@@ -99,17 +100,17 @@ def _verdict(test: Mapping[str, Any], better: str) -> str:
     """The comparison with one baseline in words, no stronger than its interval, its test and its subjects allow."""
     name, d, n = test["baseline"], test["difference"], test["n_subjects"]
     if not n:
-        return f"which cannot be compared with {name}"
+        return f"which cannot be compared with '{name}'"
     spread = f" [{test['low']:+.3f}, {test['high']:+.3f}]" if test["low"] == test["low"] else ""
     counts = f"higher in {test['higher']} and lower in {test['lower']} of {n} subject{'s' if n > 1 else ''}"
     if n < ENOUGH_SUBJECTS:
-        return f"{d:+.3f}{spread} against {name}, {counts}: too few for a verdict"
+        return f"{d:+.3f}{spread} against '{name}', {counts}: too few for a verdict"
     apart = test["p_holm"] < LEVEL and (test["low"] > 0 or test["high"] < 0)
     gain = {"max": d, "min": -d}.get(better)
     words = "cannot be told from" if not apart else "differs from" if gain is None else "is better than"
     if apart and gain is not None and gain < 0:
         words = "is worse than"
-    return f"which {words} {name} ({d:+.3f}{spread}, {counts}, p {p_text(test['p_holm'])})"
+    return f"which {words} '{name}' ({d:+.3f}{spread}, {counts}, p by Holm {p_text(test['p_holm'])})"
 
 
 def p_text(p: float) -> str:

@@ -1,0 +1,87 @@
+"""Where to go from a run: commands that follow, and the files and pages beside it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mdx.report.pages import without_folders
+from mdx.report.text import Method
+from mdx.runs.folders import is_done, read_json
+
+FILES = {
+    "scores.csv": "the score of each test case", "summary.json": "means and intervals",
+    "predictions": "predicted test cases", "splits.csv": "who was trained on, who tested",
+    "config.yaml": "every setting and where it came from", "provenance.json": "versions, source, machine",
+    "log.txt": "what was said while it ran",
+}  # fmt: skip
+NOT_OF_A_SWEEP = {"--variant", "--baselines", "--seed", "--out", "--init-from"}
+FLAGS_LEFT = {"--again", "--json", "--dry-run", "--trust-code"}
+
+
+def next_commands(
+    directory: Path, methods: Sequence[Method], facts: Mapping[str, Any], command: str
+) -> list[dict[str, str]]:
+    """``what`` and ``command`` of each: to go on, apply, compare and repeat; paths as seen from above the run's folder.
+
+    Args:
+        facts: provenance.json of the run.
+        command: the one that made it, without names of folders.
+    """
+    run = shlex.quote(
+        f"{directory.parent.name}/{directory.name}" if directory.parent.name == "runs" else directory.name
+    )
+    made = []
+    if not is_done(directory) and len(methods) <= len(facts["baselines"]):
+        made.append(("go on where it stopped", f"mdx resume {run}"))
+    if methods:
+        made.append(("predict new scans: files, folders, a table", f"mdx apply {run} new_scans --out predictions"))
+    if len(methods) > 1:
+        made.append(("every pair of methods, and how steady their order is", f"mdx compare {run}"))
+    repeated = _repeated(facts, methods, command)
+    if repeated:
+        made.append(("the same at three seeds: does it hold?", repeated))
+    return [{"what": what, "command": text} for what, text in made]
+
+
+def _repeated(facts: Mapping[str, Any], methods: Sequence[Method], command: str) -> str:
+    """The command of the run as a sweep over seeds of its method and its reference; nothing for a user's network."""
+    words = shlex.split(command)
+    if facts.get("init_from"):
+        return ""
+    if words[:2] != ["mdx", "run"]:  # begun from Python, or within a sweep
+        data = without_folders(str(facts.get("data", "")))
+        words = [
+            "mdx",
+            "run",
+            facts["plugin"],
+            "--data",
+            data,
+            *(["--preset", facts["preset"]] * bool(facts["preset"])),
+        ]
+    kept, waiting = ["mdx", "sweep"], iter(words[2:])
+    for word in waiting:
+        if word in NOT_OF_A_SWEEP:
+            next(waiting, None)
+        elif word.partition("=")[0] not in NOT_OF_A_SWEEP | FLAGS_LEFT:
+            kept.append(word)
+    variants = [facts["variant"], *facts["baselines"][:1]]
+    return shlex.join([*kept, "--variants", ",".join(variants), "--seeds", "3"])
+
+
+def files_beside(directory: Path, methods: Sequence[Method]) -> list[tuple[str, str]]:
+    """(relative path, what it is) of the run's files that are there, and of the scores of its baselines."""
+    found = [(f"{name}/" * (directory / name).is_dir() or name, what)
+             for name, what in FILES.items() if (directory / name).exists()]  # fmt: skip
+    beside = [f"baselines/{m.directory.name}/scores.csv" for m in methods[1:]]
+    return found + [(path, f"of '{path.split('/')[1]}'") for path in beside if (directory / path).exists()]
+
+
+def page_above(directory: Path) -> str:
+    """The relative path of the page of the sweep that a run belongs to; nothing for a run of its own."""
+    plan = directory.parent.parent / "sweep.json"
+    if directory.parent.name != "runs" or not plan.is_file():
+        return ""
+    return f"../../{read_json(plan).get('page', 'sweep.html')}"
