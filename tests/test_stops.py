@@ -18,7 +18,7 @@ from small_cohort import TINY
 
 from mdx import files, stopping
 from mdx.runs.checkpoint import load_tree
-from mdx.workflow import execution
+from mdx.workflow import method
 
 Cli = Callable[..., tuple[int, str]]
 TIMES = {"status.json", "timings.json", "log.txt", "command.txt", "report.html", "provenance.json", ".lock"}
@@ -111,7 +111,7 @@ def test_a_stop_that_compiled_code_makes_another_error_of_is_a_stop(
         except BaseException:
             raise ValueError("could not determine the shape of object type") from None
 
-    monkeypatch.setattr(execution, "load_run", loses_the_signal)
+    monkeypatch.setattr(method, "load_run", loses_the_signal)
     code, text = mdx(*arguments(cohort, tmp_path / "runs"))
     assert code == 75, text
     assert "mdx resume" in text

@@ -29,7 +29,7 @@ from mdx.plugins.activation import adapter_types
 from mdx.plugins.discovery import find_plugin
 from mdx.training.device import take_place
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 
 SITES = ("A", "B", "C")
 

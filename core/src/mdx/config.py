@@ -90,6 +90,7 @@ class RunSettings(Settings):
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="numbers used in training")
     processes: int = Field(1, ge=1, description="processes of one run (start it with torchrun)")
     threads: int | None = Field(None, ge=1, description="threads of one process; default: all cores of this machine")
+    deterministic: bool = Field(False, description="only operations that give the same bits each time")
     workers: int = Field(0, ge=0, description="processes that load batches")
     tolerance_mm: float = Field(1.0, gt=0, description="tolerance of the surface Dice in millimetres")
     bootstrap: int = Field(2000, ge=100, description="resamplings of a confidence interval")

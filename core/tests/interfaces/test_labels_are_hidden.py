@@ -12,7 +12,7 @@ from mdx.data.batches.sampling import make_loader
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 
 
 @pytest.fixture

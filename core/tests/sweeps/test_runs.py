@@ -3,8 +3,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -53,11 +55,15 @@ def test_a_finished_run_has_its_method_sites_seed_and_score_at_the_targets(mdx: 
     summary = json.loads((run / "summary.json").read_text())
     mean = next(r["mean"] for r in summary if (r["metric"], r["group"]) == ("absolute_error", "role=target"))
     assert row == {
-        "run": run.name, "path": str(run.resolve()), "plugin": "slope", "variant": "line",
+        "run": run.name, "path": str(run.resolve()), "relative_path": os.path.relpath(run), "plugin": "slope",
+        "variant": "line",
         "sites": {"source": ["A"], "target": ["B", "C"]}, "seed": 0, "state": "done", "error": None,
-        "metric": "absolute_error", "score": mean, "started": row["started"], "age_s": row["age_s"],
+        "metric": "absolute_error", "score": mean, "started": row["started"],
+        "age_seconds": row["age_seconds"], "progress": None, "silent_seconds": None, "scores": row["scores"],
     }  # fmt: skip
-    assert 0 <= row["age_s"] < 3600
+    assert row["scores"]["line"]["absolute_error"]["role=target"] == mean
+    assert datetime.fromisoformat(row["started"])
+    assert 0 <= row["age_seconds"] < 3600
     code, printed = mdx("runs", folder)
     assert code == 0
     assert f"slope/line  A to B,C  0     done   absolute_error {mean:.3f}" in printed
@@ -67,18 +73,43 @@ def test_a_failed_run_is_listed_with_the_reason_cut_to_the_width(mdx: Mdx, folde
     unfinished(folder, {"state": "failed", "error": "ValueError: broken " + "very " * 100})
     assert listed(mdx, folder)["error"].startswith("ValueError: broken very")
     printed = mdx("runs", folder)[1]
-    assert "failed: ValueError: broken very" in printed
-    assert max(map(len, printed.splitlines())) < 180
+    assert "failed" in printed
+    assert "\n    ValueError: broken very" in printed
+    assert max(map(len, printed.splitlines())) <= 100
 
 
 def test_a_run_without_its_process_is_killed_and_one_whose_lock_is_held_is_running(mdx: Mdx, folder: Path) -> None:
     path = unfinished(folder, {"state": "running"})
     assert listed(mdx, folder)["state"] == "killed"
-    assert "killed, mdx resume goes on" in mdx("runs", folder)[1]
+    printed = mdx("runs", folder)[1]
+    assert "  killed  " in printed
+    assert f"go on with: mdx resume {os.path.relpath(path)}"[:90] in printed
     handle = os.open(path / ".lock", os.O_CREAT | os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
     assert listed(mdx, folder)["state"] == "running"
+    facts = {"method": "line", "phase": "main", "epoch": 3, "epochs": 9, "at": "2020-01-01T00:00:00+00:00"}
+    (path / "progress.json").write_text(json.dumps(facts))
+    assert listed(mdx, folder)["progress"]["epoch"] == 3
+    assert re.search(r"\n    line, main: epoch 3/9 \(seems stuck, last sign \d+ d ago\)", mdx("runs", folder)[1])
     os.close(handle)
+
+
+def test_watching_in_a_pipe_says_each_change_once_and_ends_well_with_ctrl_c(
+    mdx: Mdx, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = folder.iterdir()
+    looks = iter([lambda: (run / "done").unlink(), lambda: None, lambda: (run / "done").touch()])
+
+    def sleep(seconds: float) -> None:
+        change = next(looks, None)
+        if change is None:
+            raise KeyboardInterrupt
+        change()
+
+    monkeypatch.setattr("mdx.cli.runs.time.sleep", sleep)
+    code, printed = mdx("runs", folder, "--watch")
+    assert code == 0
+    assert [line.split()[1] for line in printed.splitlines()] == ["done", "killed", "done"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"null", b"[]", b'"text"', b"{}", b"\xff\xfe", b"[" * 100_000, b""])
@@ -139,4 +170,4 @@ def test_a_run_that_starts_later_than_the_clock_has_no_age(mdx: Mdx, folder: Pat
     (run,) = folder.iterdir()
     facts = json.loads((run / "provenance.json").read_text())
     (run / "provenance.json").write_text(json.dumps({**facts, "started": "2999-01-01T00:00:00+00:00"}))
-    assert listed(mdx, folder)["age_s"] is None
+    assert listed(mdx, folder)["age_seconds"] is None

@@ -12,7 +12,7 @@ import torch
 from mdx.interfaces.adapter import Adapter, networks_of
 from mdx.interfaces.dataset import Dataset
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_l2i.adapter import L2I
 from mdx_l2i.baselines import DANN, Contrastive, Unlearning, Vanilla
 from mdx_l2i.can import CAN

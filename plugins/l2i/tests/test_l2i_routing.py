@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mdx.data.batches.sampling import make_loader
 from mdx.interfaces.dataset import Batch, Case, Dataset, Sample
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_adversarial.samplers import OnePerClass
 from mdx_l2i.adapter import L2I
 from mdx_l2i.config import L2IConfig

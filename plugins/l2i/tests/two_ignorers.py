@@ -10,7 +10,7 @@ from made_classes import SMALL, make_classes
 from mdx.interfaces.adapter import networks_of
 from mdx.testing import Watch, leave, place_of
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_l2i.adapter import L2I
 from mdx_l2i.config import L2IConfig
 

@@ -12,7 +12,7 @@ import torch
 from mdx.interfaces.adapter import Adapter, networks_of
 from mdx.interfaces.dataset import Dataset
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.baselines import DANN, Normal, NormalConditioned
 from mdx_unlearning.config import ConditionedConfig, HeadConfig, NormalConfig, UnlearningConfig

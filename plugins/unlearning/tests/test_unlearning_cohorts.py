@@ -9,7 +9,7 @@ from made_ages import make_ages
 
 from mdx.errors import DataError, HiddenLabelError
 from mdx.interfaces.dataset import Dataset
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_unlearning.cohort import OverlapCohort, TrainingCohort, shared_range
 from mdx_unlearning.config import UnlearningConfig
 

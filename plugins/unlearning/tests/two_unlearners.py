@@ -9,7 +9,7 @@ from made_ages import SMALL, make_ages
 from mdx.interfaces.adapter import networks_of
 from mdx.testing import Watch, leave, place_of
 from mdx.training.run import Run
-from mdx.workflow.execution import hide
+from mdx.workflow.method import hide
 from mdx_unlearning.adapter import Unlearning
 from mdx_unlearning.config import UnlearningConfig
 

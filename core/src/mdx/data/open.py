@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mdx import console
 from mdx.data.batches.loading import TableLoader
 from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
@@ -86,7 +86,7 @@ def read_folder(layout: str, rest: str, config: DataConfig) -> tuple[list[Case],
         raise DataError("is no folder", f"give the folder of the data after '{layout}:'", folder)
     result = find_cases(layout, folder, options)
     left = f", {len(result.skipped)} left out ({result.reasons()})" if result.skipped else ""
-    sys.stderr.write(f"{layout}:{path}: {len(result.cases)} cases{left}\n")
+    console.note(f"{layout}:{path}: {len(result.cases)} cases{left}")
     if "image" not in config.model_fields_set:
         config = config.model_copy(update={"image": tuple(result.cases[0].images)})
     return rows_as_cases(*cases_as_rows(result.cases, folder), folder, folder, config), folder, config

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pkgutil import resolve_name
 from typing import Any
 
+from mdx import progress
 from mdx.config import RunSettings
 from mdx.data.config import DataConfig
 from mdx.data.labels import label_of
@@ -67,7 +68,7 @@ def score_cases(
     config = config or DataConfig()
     rows: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
-    for case in data.cases:
+    for case in progress.each(data.cases, "predicting and scoring"):
         sample = data.load(case)
         started = time.perf_counter()
         prediction = predict_sample(sample)

@@ -56,14 +56,19 @@ def owned(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(directory, error) from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HeldError(
-                "another process is working on this run", "wait for it, or make a second one with --again", directory
-            ) from None
-        except OSError:
-            pass  # a network file system without locks
+        for patience_s in (0.1, 0.1, 0.0):  # 'mdx runs' holds it for a moment when it looks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not patience_s:
+                    raise HeldError(
+                        "another process is working on this run", "wait for it, or make a second one with --again",
+                        directory,
+                    ) from None  # fmt: skip
+                time.sleep(patience_s)
+            except OSError:
+                break  # a network file system without locks
         yield
     finally:
         os.close(handle)

@@ -1,19 +1,16 @@
-"""What a run writes down while it goes: metrics.jsonl, log.txt and the progress line."""
+"""What a run writes down while it goes: metrics.jsonl and log.txt."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from mdx import console
 from mdx.files import cannot_write, plain, write_atomically
-
-PIPED_INTERVAL_S = 20.0
-TERMINAL_INTERVAL_S = 0.2
 
 
 class Journal:
@@ -24,8 +21,6 @@ class Journal:
         self.log_path = directory / "log.txt"
         self.writes = writes
         self.stream = stream
-        self._shown = 0.0
-        self._line_open = False
 
     def metrics(self, row: dict[str, Any]) -> None:
         """Append one row to metrics.jsonl."""
@@ -49,39 +44,11 @@ class Journal:
         if not self.writes:
             return
         _append(self.log_path, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}")
-        stream = self.stream or sys.stderr
-        if self._line_open:
-            stream.write("\r\033[K")
-            self._line_open = False
-        stream.write(f"{text}\n")
-        stream.flush()
-
-    def progress(self, text: str, done: int, total: int | None, started: float, first: bool = False) -> None:
-        """Show where a loop stands: one line rewritten on a terminal, now and then a line in a pipe."""
-        if not self.writes:
-            return
-        stream = self.stream or sys.stderr
-        terminal = stream.isatty()
-        now = time.monotonic()
-        if not first and now - self._shown < (TERMINAL_INTERVAL_S if terminal else PIPED_INTERVAL_S):
-            return
-        self._shown = now
-        left = ""
-        if total and done:
-            left = f", about {_clock((now - started) / done * (total - done))} left"
-        line = f"{text} {done}/{total}{left}" if total else f"{text} {done}"
-        if terminal:
-            stream.write(f"\r\033[K{line}")
-            self._line_open = True
+        if self.stream is None:
+            console.note(text)
         else:
-            stream.write(f"{line}\n")
-        stream.flush()
-
-    def close_line(self) -> None:
-        """End a progress line that is still open."""
-        if self._line_open:
-            (self.stream or sys.stderr).write("\r\033[K")
-            self._line_open = False
+            self.stream.write(f"{text}\n")
+            self.stream.flush()
 
 
 def _append(path: Path, line: str) -> None:
@@ -104,9 +71,3 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     write_atomically(path, "".join(f"{json.dumps(plain(row))}\n" for row in rows))
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

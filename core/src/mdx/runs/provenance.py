@@ -17,7 +17,7 @@ from mdx.files import plain
 from mdx.runs.folders import final_checkpoint
 
 # code that draws, prints or schedules has no part in a result
-NOT_IN_RESULTS = ("cli", "report", "sweeps", "testing")
+NOT_IN_RESULTS = ("cli", "console.py", "progress", "report", "sweeps", "testing")
 OWN_IMPORT = re.compile(r"^\s*(?:from|import)\s+(mdx_\w+)", re.MULTILINE)
 LIBRARIES = ("torch", "monai", "numpy", "nibabel", "pandas", "scipy", "safetensors")
 

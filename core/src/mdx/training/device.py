@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mdx.config import RunSettings
 from mdx.errors import ResourceError
 from mdx.training import processes
+from mdx.training.determinism import be_deterministic
 
 if TYPE_CHECKING:
     import torch
@@ -92,6 +93,7 @@ def take_place(settings: RunSettings) -> Place:
     from torch import distributed
 
     device, wanted = device_alone(settings), settings.processes
+    be_deterministic(settings.deterministic)
     if wanted == 1:
         return Place(device)
     started = int(os.environ.get("WORLD_SIZE") or 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mdx import progress
 from mdx.data.batches.sampling import make_loader
 from mdx.interfaces.dataset import Batch, Dataset
 
@@ -21,7 +22,15 @@ class Loader:
 
     def __init__(self, data: Dataset, device: torch.device, seed: Callable[[], int], options: dict[str, Any]) -> None:
         self.data, self.device, self.seed, self.options = data, device, seed, options
+        self._length: int | None = options.get("steps")  # of a pass, as far as it is known
 
     def __iter__(self) -> Iterator[Batch]:
-        for batch in make_loader(self.data, seed=self.seed(), **self.options):
+        batches = make_loader(self.data, seed=self.seed(), **self.options)
+        if self.options.get("endless"):
+            yield from (batch.to(self.device) for batch in batches)
+            return
+        count = 0
+        for batch in progress.within(batches, "batch", self._length):
+            count += 1
             yield batch.to(self.device)
+        self._length = count

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from mdx import stopping
+from mdx import progress, stopping
 from mdx.config import OptimizerSettings, RunSettings
 from mdx.data.batches.sampling import Column, Sampler, make_loader
 from mdx.errors import DataError, MdxError, PluginError, StoppedError
@@ -268,7 +267,7 @@ class Run:
         how = {"view": view, "also": also, "workers": self.settings.workers}
         batches = make_loader(data, batch_size, shuffle=False, seed=0, **how)
         with evaluating(self.model), self._random.aside("outputs", self.device):
-            return gather(fn, (batch.to(self.device) for batch in batches))
+            return gather(fn, (batch.to(self.device) for batch in progress.within(batches, "outputs of batch", None)))
 
     def rng(self, name: str) -> np.random.Generator:
         """The numpy generator ``name``, reseeded from (seed, stage, epoch) at each epoch's start."""
@@ -328,12 +327,7 @@ class Run:
 
     def progress(self, items: Iterable[T], label: str) -> Iterator[T]:
         """Pass ``items`` on and show how far they are."""
-        total = len(items) if hasattr(items, "__len__") else None  # type: ignore[arg-type]
-        started = time.monotonic()
-        for done, item in enumerate(items):
-            self.journal.progress(label, done, total, started, first=done == 0)
-            yield item
-        self.journal.close_line()
+        return progress.each(items, label)
 
     def evaluate(self, data: Dataset, stage: str, task: str) -> None:
         """Score the model as it is now on the cases of ``data``, of whatever cohort; rows tagged with stage and task.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import nn
 
+from mdx import progress
 from mdx.errors import MdxError, PluginError, nearest
 from mdx.interfaces.dataset import Dataset
 from mdx.training import processes
@@ -91,6 +92,11 @@ class Means:
             detached = value.detach() if isinstance(value, torch.Tensor) else value
             self.sums[name] = self.sums[name] + detached if name in self.sums else detached
             self.counts[name] = self.counts.get(name, 0) + 1
+
+    def loss(self) -> float | None:
+        """The mean so far of the first value that is called a loss, or of the first of all; None before any."""
+        name = next((name for name in self.sums if "loss" in name), next(iter(self.sums), None))
+        return None if name is None else float(self.sums[name]) / self.counts[name]
 
     def take(self) -> dict[str, float]:
         """The means as plain numbers; starts anew."""
@@ -208,13 +214,17 @@ class Stages:
             journal.forget_epochs(name, 0)  # rows of an epoch whose checkpoint was never written
             hooks.tell("mdx_stage_started", stage=name, epochs=count)
         started = time.monotonic()
+        told = progress.current()
+        if told is not None and first < count and not finished:
+            told.stage(name, count, first + 1, self.means.loss)
         for index in range(first, count):
             if finished:
                 break
             self.random.reseed(name, index)
             self._loaders["inside"] = 0
             epoch = self.epoch = Epoch(name, index)
-            journal.progress(f"{name}: epoch", index - first, count - first, started, first=index == first)
+            if told is not None:
+                told.epoch(index + 1, count)
             try:
                 yield epoch
             except GeneratorExit:
@@ -222,7 +232,7 @@ class Stages:
                 raise
             finished = self._end(epoch, watch)
         self.epoch = None
-        journal.close_line()
+        progress.phase("")
         if watch.best_epoch is not None:
             saved.restore_weights("best")
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
@@ -242,6 +252,7 @@ class Stages:
         while not self.saved.reserve(name, key):
             if not waiting:
                 self.run.journal.say(f"stage {name}: another run is training it, waiting")
+                progress.phase(f"waiting for {name}")
             waiting = True
             self.run._alive()
             time.sleep(0.3)

@@ -9,34 +9,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mdx import stopping
-from mdx.data.budgets import said as said_of_budget
+from mdx import console, progress, stopping
 from mdx.data.checks import check, require_groups
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
-from mdx.evaluation.cases import evaluators_for, score_cases
-from mdx.files import write_atomically, write_json
-from mdx.interfaces.adapter import networks_of
+from mdx.files import write_atomically
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.own_network import OwnNetwork
 from mdx.plugins.activation import adapter_types, own_network_type
-from mdx.plugins.manager import HookCaller, installed_hooks
 from mdx.report.run import write_report
 from mdx.runs import folders
-from mdx.runs.checkpoint import load_tree
-from mdx.runs.journal import Journal
-from mdx.runs.loading import LoadedRun, load_run
-from mdx.runs.provenance import digest_of, versions
 from mdx.training import processes
-from mdx.training.device import Place, take_place, take_threads, threads_of
-from mdx.training.run import Run
+from mdx.training.device import take_threads
 from mdx.workflow.identity import changes, identity, unfinished_like
+from mdx.workflow.method import hide, run_method, seconds_of
 from mdx.workflow.planning import Plan, make_plan, recorded_plan
 from mdx.workflow.records import record, recorded_command
-from mdx.workflow.scores import score
-
-NOT_PREPROCESSING = {"source", "target", "reference", "labelled", "labelled_role", "labelled_seed", "groups"}
-SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,18 +61,19 @@ def run(
 def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str] | None = None) -> Result:
     """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
     stopping.working_on(None)
-    data = open_data(plan)
-    require(plan, data)
-    own = own_network(plan, data)
-    name = identity(plan, data)
-    directory = folders.claim(out, plan.plugin.name, name, again)
-    if not folders.is_run(directory) and not again:
-        for beside in unfinished_like(plan, out):
-            sys.stderr.write(
-                f"note: the unfinished run {beside} has the same settings and other data; this is a new run "
-                f"('mdx resume {beside}' says what differs)\n"
-            )
-    return _carry_out(plan, data, directory, command or sys.argv, own)
+    with progress.telling(processes.rank_of_launch() == 0):
+        data = open_data(plan)
+        require(plan, data)
+        own = own_network(plan, data)
+        name = identity(plan, data)
+        directory = folders.claim(out, plan.plugin.name, name, again)
+        if not folders.is_run(directory) and not again:
+            for beside in unfinished_like(plan, out):
+                console.note(
+                    f"note: the unfinished run {beside} has the same settings and other data; this is a new run "
+                    f"('mdx resume {beside}' says what differs)"
+                )
+        return _carry_out(plan, data, directory, command or sys.argv, own)
 
 
 def resume(path: str | Path) -> Result:
@@ -96,6 +85,11 @@ def resume(path: str | Path) -> Result:
     if folders.is_done(directory):
         return Result(directory, found=True)
     stopping.working_on(directory)
+    with progress.telling(processes.rank_of_launch() == 0):
+        return _resume(directory)
+
+
+def _resume(directory: Path) -> Result:
     facts = folders.read_json(directory / "provenance.json")
     plan = recorded_plan(facts)
     if isinstance(facts.get("threads"), int):
@@ -133,17 +127,10 @@ def _carry_out(
         stopping.working_on(directory)
         try:
             folders.remove_leftovers(directory)
-            record(plan, data, directory, identity(plan, data), command)
-            if own is not None:
-                own.keep(directory)
-            _run_method(plan, data, directory)
-            for name in plan.baselines:
-                baseline, beside = plan.for_variant(name), directory / "baselines" / name
-                record(baseline, data, beside, identity(baseline, data), command)
-                if own is not None:
-                    own.keep(beside)
-                _run_method(baseline, data, beside)
+            _run_methods(plan, data, directory, command, own)
+            progress.phase("page")
             write_report(directory)
+            progress.finished()
             write_atomically(directory / "done", folders.now() + "\n")
             folders.set_status(directory, "done")
         except BaseException as error:
@@ -155,18 +142,54 @@ def _carry_out(
     return Result(directory)
 
 
+def in_order(plan: Plan, directory: Path) -> list[tuple[Plan, Path]]:
+    """The methods of a run and their folders, as they are run: its own first, those that train on labels of the target
+    last, for they compete with nobody and may take longest."""
+    beside = [(plan.for_variant(name), directory / "baselines" / name) for name in plan.baselines]
+    return [(plan, directory), *sorted(beside, key=lambda each: each[0].target_labels == "train")]
+
+
+def _run_methods(plan: Plan, data: Dataset, directory: Path, command: Sequence[str], own: OwnNetwork | None) -> None:
+    """Fit, predict and score all methods of a run; the page is there after the first of them, and grows."""
+    told, page_fails = progress.current(), False
+    methods = in_order(plan, directory)
+    for number, (method, folder) in enumerate(methods, start=1):
+        record(method, data, folder, identity(method, data), command)
+        if own is not None:
+            own.keep(folder)
+        if told is not None and number == 1:
+            told.into(directory)
+        if told is not None:
+            told.method(method.variant_name, number, len(methods))
+        if not run_method(method, data, folder):
+            progress.measured(seconds_of(folder))
+            continue
+        progress.measured(None)
+        if number < len(methods) and not page_fails:
+            page_fails = not _write_growing_page(directory)
+
+
+def _write_growing_page(directory: Path) -> bool:
+    """The page of what has been scored so far. That it cannot be made is said, and ends no run."""
+    progress.phase("page")
+    try:
+        write_report(directory)
+    except Exception as error:
+        stopping.check()
+        console.note(f"note: no page before the end of the run: {str(error).partition(chr(10))[0]}")
+        return False
+    return True
+
+
 def _follow(plan: Plan, data: Dataset, directory: Path) -> Result:
     """What the other processes of one run do: they train with the first one, which alone writes and scores."""
     with stopping.listening():
         try:
-            for each, folder in [
-                (plan, directory),
-                *((plan.for_variant(n), directory / "baselines" / n) for n in plan.baselines),
-            ]:
+            for each, folder in in_order(plan, directory):
                 while not (folder / "provenance.json").exists():
                     stopping.check()
                     time.sleep(0.1)
-                _run_method(each, data, folder)
+                run_method(each, data, folder)
         finally:
             processes.leave_group()
     return Result(directory)
@@ -202,7 +225,7 @@ def open_data(plan: Plan) -> Dataset:
                 raise
             raise DataError(f"the cohort '{name}': {error.what}", error.remedy, error.where) from error
         for problem in report.warnings:
-            sys.stderr.write(f"warning: {f'cohort {name}: ' if name else ''}{problem}\n")
+            console.note(f"warning: {f'cohort {name}: ' if name else ''}{problem}")
     return data
 
 
@@ -227,100 +250,3 @@ def own_network(plan: Plan, data: Dataset) -> OwnNetwork | None:
     if plan.init_from is None or reader is None:
         return None
     return reader.read(plan.init_from, plan.init_digest, data, plan.settings.data)
-
-
-def hide(data: Dataset, target_labels: str) -> Dataset:
-    """``data`` as ``fit`` may see it: test labels never, target labels as far as the method has declared.
-
-    The same holds for each of its cohorts.
-    """
-    hidden = data.without_labels(split="test").without_labels(role="unlabelled")
-    splits = {"never": ["train", "val"], "val": ["train"], "train": []}[target_labels]
-    hidden = hidden.without_labels(role="target", split=splits) if splits else hidden
-    hidden.cohorts = {name: hide(part, target_labels) for name, part in data.cohorts.items()}
-    return hidden
-
-
-def _run_method(plan: Plan, data: Dataset, directory: Path) -> None:
-    """Fit one variant, predict the test cases with what was saved, and score them."""
-    if (directory / "summary.json").exists():
-        return
-    settings = plan.settings
-    place = take_place(settings.run)
-    first = place.rank == 0
-    journal = Journal(directory, writes=first)
-    journal.say(f"== {plan.plugin.name} / {plan.variant_name}")
-    hooks = installed_hooks(journal.say)
-    hooks.tell("mdx_run_started", directory=directory, config=settings.values())
-    try:
-        evaluators = evaluators_for(data.task, settings.run, hooks.call("mdx_evaluators", task=data.task))
-        if not (directory / "checkpoints" / "final.safetensors").exists():
-            _fit(plan, data, directory, place, evaluators, hooks)
-        if first:
-            _write_notes(plan, data, directory)
-            loaded = load_run(directory, place.device)
-            score(loaded, data.where(split="test"), directory, hooks, data.where(split=["train", "val"]))
-            folders.set_status(directory, "done")
-            hooks.tell("mdx_run_finished", directory=directory, summary=folders.read_json(directory / "summary.json"))
-    except BaseException as error:
-        hooks.tell("mdx_run_failed", directory=directory, error=error)
-        raise
-
-
-def _write_notes(plan: Plan, data: Dataset, directory: Path) -> None:
-    """From the final checkpoint, so that whoever ends the run writes what whoever trained it knew."""
-    made = load_tree(directory / "checkpoints" / "final.safetensors")["notes"]
-    simulated = [SIMULATED] if plan.data.startswith("sim:") else []
-    budget = [f"{said}."] if (said := said_of_budget(data, plan.settings.data)) else []
-    write_json(directory / "notes.json", [*plan.notes, *simulated, *budget, *made])
-
-
-def _write_timings(run: Run, seconds: float, directory: Path) -> None:
-    """Add the seconds of this process to those that processes before it have written."""
-    path = directory / "timings.json"
-    before = folders.read_json(path) if path.exists() else {}
-    stages = {**before.get("stages", {})}
-    for stage, spent in run.timings.items():
-        stages[stage] = stages.get(stage, 0.0) + spent
-    write_json(path, {**before, "fit": before.get("fit", 0.0) + seconds, "stages": stages})
-
-
-def _fit(plan: Plan, data: Dataset, directory: Path, place: Place, evaluators: Any, hooks: HookCaller) -> None:
-    """Train, and write the checkpoint that ``apply`` uses."""
-    import torch
-
-    settings, started = plan.settings, time.monotonic()
-    adapter_type, _ = adapter_types(plan.plugin, plan.variant)
-    adapter = adapter_type(settings.method)
-    reader = own_network_type(plan.plugin)
-    adapter.own_network = reader.kept(directory) if reader else None
-    torch.manual_seed(plan.seed)  # initial weights
-    visible = hide(data, plan.target_labels)
-    model = networks_of(adapter, data.task)
-
-    def evaluate(part: Dataset) -> list[dict[str, Any]]:
-        live = LoadedRun(directory, plan.plugin, settings, part.task, adapter, model)
-        return score_cases(part.revealed(), evaluators, live.predict, config=settings.data)[0]
-
-    # a shared stage's own key holds the cases that it trains on, so that pairs of sites share their source's
-    preprocessing = {k: v for k, v in settings.values()["data"].items() if k not in NOT_PREPROCESSING}
-    stage = digest_of(
-        plan.source, versions(), preprocessing, settings.values()["optimizer"],
-        *([dict(settings.cohorts)] if settings.cohorts else []), settings.run.precision, threads_of(settings.run),
-    )  # fmt: skip
-    run = Run(
-        directory, adapter, model, seed=plan.seed, place=place, settings=settings.run, optimizer=settings.optimizer,
-        hooks=hooks, identity=stage, evaluate=evaluate,
-    )  # fmt: skip
-    if place.rank == 0:
-        folders.set_status(directory, "running")
-    try:
-        try:
-            with run.autocast():
-                adapter.fit(visible, model, run)
-        finally:  # a process that is stopped has spent its time too
-            if place.rank == 0:
-                _write_timings(run, time.monotonic() - started, directory)
-        run.finish()
-    finally:
-        run.close()

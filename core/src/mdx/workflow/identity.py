@@ -21,6 +21,8 @@ def identity(plan: Plan, data: Dataset) -> str:
     """Eight digits that are equal for equal runs: settings, data of all cohorts, seed, versions and source."""
     values = plan.settings.values()
     values["run"] = {k: v for k, v in values["run"].items() if k not in NOT_IN_IDENTITY}
+    if not values["run"]["deterministic"]:
+        del values["run"]["deterministic"]  # runs of before there was such a setting keep their names
     values["run"]["threads"] = threads_of(plan.settings.run)  # sums of floats depend on their number
     values["method"] = {**flatten(values["method"]), **plan.weights}  # what they hold, not where they lie
     return digest_of(

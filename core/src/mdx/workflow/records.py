@@ -64,6 +64,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "device": run.device,
         "precision": run.precision,
         "threads": threads_of(run),
+        **({"deterministic": True} if run.deterministic else {}),
         "data": absolute_uri(plan.data),
         "data_uri_kind": plan.data.partition(":")[0],
         "cohorts": {name: absolute_uri(uri) for name, uri in plan.cohorts.items()},

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mdx import progress
 from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.evaluation.cases import evaluators_for, score_cases
@@ -22,6 +23,7 @@ from mdx.report.truths import Page, page_of
 from mdx.runs import folders
 from mdx.runs.loading import LoadedRun
 from mdx.spreadsheets import csv_text
+from mdx.training.memory import peaks
 
 
 def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller, others: Dataset | None = None) -> None:
@@ -63,7 +65,8 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
         write_json(directory / "details.json", details)
     path = directory / "timings.json"
     timings = folders.read_json(path) if path.exists() else {}
-    write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds})
+    write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds, **peaks(timings)})
+    progress.phase("statistics and pictures")
     if page.ranked_by:
         _pictures(page, loaded, cases, table, drawn, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
@@ -92,7 +95,8 @@ def _with_embeddings(
     """The predictions and their cases; those of ``others`` too where there are embeddings."""
     if others is None or predictions[0].embedding is None:
         return predictions, cases
-    more = [replace(loaded.predict(others.load(c)), segmentation=None, image=None) for c in others.cases]
+    cases_of_probe = progress.each(others.cases, "embedding the train cases")
+    more = [replace(loaded.predict(others.load(c)), segmentation=None, image=None) for c in cases_of_probe]
     return [*predictions, *more], Dataset(cases.task, [*cases.cases, *others.cases], cases.loader, hidden=cases.hidden)
 
 
@@ -107,6 +111,7 @@ def _population(
     import pandas as pd
 
     if predictions[0].embedding is not None:
+        progress.phase("site probe")
         save_embeddings(directory / "embeddings.npz", predictions, data)
     subjects = len({case.subject for case in scored.cases})
     made = [

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from mdx import progress
 from mdx.cache import cache_dir
 from mdx.errors import ResourceError
 from mdx_sim import anatomy, worker
@@ -73,13 +74,13 @@ def _build(options: SimOptions, folder: Path) -> None:
         json.dumps({"design": options.design, "size_mm": options.size_mm, "visits": [asdict(visit) for visit in plan]})
     )
     truths: dict[int, dict[str, object]] = {}
-    show = _Progress(len(plan), f"simulating {name}, {len(plan)} visits at {options.size_mm:g} mm")
-    with show:
+    what = f"simulating {name}, {len(plan)} visits at {options.size_mm:g} mm"
+    with progress.telling():
+        progress.phase(what)
         for load in design.LOADS:  # once, before the workers ask for it
             load(options.size_mm)
-        for done, line in enumerate(_work(folder, len(plan)), start=1):
+        for line in progress.each(_work(folder, len(plan)), what, len(plan), aloud=False):
             index, truths[index] = json.loads(line)
-            show.update(done)
     (folder / worker.PLAN).unlink()
     (folder / "notes.json").write_text(json.dumps(NOTES, indent=1) + "\n")
     (folder / "README.md").write_text(f"# {name}\n\n{NOTES[0]}\n\n{NOTES[1]}\n\nOptions: `{options!r}`\n")
@@ -128,32 +129,3 @@ def _write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         table = csv.DictWriter(stream, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-
-
-class _Progress:
-    """What is being made, on stderr: a bar on a terminal, else a line when it starts and one every ten seconds."""
-
-    def __init__(self, total: int, what: str) -> None:
-        self.total, self.what, self.said, self.bar = total, what, time.monotonic(), None
-
-    def __enter__(self) -> None:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar = Progress(console=Console(stderr=True), transient=True)
-            self.bar.start()
-            self.bar.add_task(self.what, total=self.total)
-        else:
-            print(self.what, file=sys.stderr, flush=True)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def update(self, done: int) -> None:
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done)
-        elif time.monotonic() - self.said >= 10:
-            self.said = time.monotonic()
-            print(f"{self.what}: {done} of {self.total}", file=sys.stderr, flush=True)

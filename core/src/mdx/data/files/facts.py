@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mdx import console, progress
 from mdx.cache import cache_dir
 from mdx.data.files.formats import no_such_file, reading
 from mdx.data.files.images import as_labels, bring_to_ras, count_not_finite, decode
@@ -90,11 +91,13 @@ def read_facts(paths: Iterable[Path], kind: Kind) -> dict[Path, FileFacts | Data
             unread[path] = key
         else:
             found[path] = known
+    console.detail(f"{kind}s: {len(found)} known from before, {len(unread)} to be read")
     changed = set[Path]()
     try:
         # threads: reading, unzipping and decoding release the GIL
         with ThreadPoolExecutor(max_workers=cores()) as pool:
-            for path, facts in zip(unread, pool.map(lambda path: _facts(path, kind), unread), strict=True):
+            told = progress.each(unread, f"reading {kind}s", aloud=False) if unread else ()
+            for path, facts in zip(told, pool.map(lambda path: _facts(path, kind), unread), strict=True):
                 found[path] = facts
                 if isinstance(facts, FileFacts):
                     books[path.parent][unread[path]] = plain(vars(facts))
