@@ -100,6 +100,15 @@ def test_a_network_that_marks_nothing_is_named_with_its_site(tmp_path: Path) -> 
     assert "ATTENTION: 'fda' marks nothing" in summary_table(tmp_path / "run")
 
 
+def test_a_network_that_finds_next_to_nothing_is_named_at_a_source_too(tmp_path: Path) -> None:
+    lost = rows_of(dice=[0.0, 0.02, 0.04, 0.01], surface_dice=0.0, volume_error_percent=-90.0)
+    method(tmp_path / "run", "fda", SEGMENT, lost)
+    found = alarms(tmp_path / "run", methods_of(tmp_path / "run"))
+    assert found == [
+        f"'fda' finds next to nothing (Dice below 0.05) in any of the 4 test case(s) at {site}." for site in "AB"
+    ]
+
+
 def test_an_oracle_below_a_method_is_no_upper_bound(tmp_path: Path) -> None:
     for folder, name, dice, reads in (("run", "fda", 0.9, "never"), ("run/baselines/oracle", "oracle", 0.8, "train")):
         method(tmp_path / folder, name, SEGMENT, rows_of(dice=dice, surface_dice=dice, volume_error_percent=1.0), reads)

@@ -161,6 +161,15 @@ def test_without_roles_all_cases_lead(tmp_path: Path) -> None:
     assert groups == ["all", "site=A", "site=B", "site=C"]
 
 
+def test_a_column_of_groups_that_one_run_has_groups_the_cases_of_all(tmp_path: Path) -> None:
+    cases = cohort().assign(**{"group:sex": ["f", "m", "f"] * 9})
+    write_run(tmp_path / "with", "with", BASE, cases)
+    write_run(tmp_path / "without", "without", BETTER)
+    groups = facts_of(tmp_path / "without", tmp_path / "with")["metrics"][0]["groups"]
+    found = {g["group"]: len(g["pairs"]) for g in groups if g["group"].startswith("sex=")}
+    assert found == {"sex=f": 1, "sex=m": 1}
+
+
 def test_of_a_signed_error_the_distance_to_zero_is_compared(tmp_path: Path) -> None:
     write_run(tmp_path / "low", "low", {"volume_error_percent": np.full(N, -30.0)})
     write_run(tmp_path / "high", "high", {"volume_error_percent": np.full(N, 20.0)})

@@ -85,9 +85,10 @@ def far_apart(sites: Sequence[SiteOverview], intensity: str) -> list[Problem]:
     factor = bright[high] / bright[low]
     if factor < FAR_APART:
         return []
+    said = f"{float(f'{factor:.2g}'):,.10g}"
     kept = intensity in ("window", "none")
     return [Problem(
-        "the table", f"'{high}' is {factor:.3g} times as bright as '{low}' (99th percentiles, medians over the images)",
+        "the table", f"'{high}' is {said} times as bright as '{low}' (99th percentiles, medians over the images)",
         "a network is given that difference; data.intensity=percentiles scales each image by itself" if kept
         else f"data.intensity={intensity} scales each image by itself",
     )]  # fmt: skip

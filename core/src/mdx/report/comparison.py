@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdx.errors import RefusedError, UsageError, nearest
-from mdx.evaluation.statistics import goodness
+from mdx.evaluation.statistics import GROUP, goodness, group_columns
 from mdx.files import cannot_write, plain, write_atomically, write_json
 from mdx.report import comparison_figures as figures
 from mdx.report.compared_cases import ComparedCases, of_metric
@@ -161,10 +161,15 @@ def _refuse_unequal_cases(tables: Mapping[str, Mapping[int, Any]]) -> None:
 
 
 def _all_cases(tables: Mapping[str, Mapping[int, Any]]) -> Any:
-    """The facts of every case that was tested at any seed, each once, in the order of their names."""
+    """The facts of every case that was tested at any seed, each once, in the order of their names.
+
+    A column that groups the cases counts for all where any run has it (``data.groups``).
+    """
     import pandas as pd
 
     rows = pd.concat([table for found in tables.values() for table in found.values()])
+    for name in group_columns(rows):
+        rows[f"{GROUP}{name}"] = rows.groupby("case")[f"{GROUP}{name}"].transform("first")
     return rows.drop_duplicates("case").sort_values("case").reset_index(drop=True)
 
 

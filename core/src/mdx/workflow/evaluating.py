@@ -48,6 +48,9 @@ def evaluate_run(
         elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
         data, name = open_dataset(uri, elsewhere, (loaded.task.kind,)), case_name(Path(uri.partition(":")[2] or uri))
         data = _with_roles_of_the_run(_unseen(_test_cases(data), loaded), facts)
+        for column in settings.data.groups:
+            if not any(case.columns.get(column) is not None for case in data.cases):
+                sys.stderr.write(f"note: no case has a value of '{column}' (data.groups): no score is given by it\n")
     if data.task.classes != loaded.task.classes:
         raise DataError(f"the classes are {data.task.classes}, the run knows {loaded.task.classes}", "use equal labels")
     for site in sorted({case.site for case in data.cases}):
