@@ -15,7 +15,7 @@ from mdx.evaluation.segmentation import hard_masks
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
-from mdx.report.truths import MaskPage
+from mdx.report.truths import MaskPage, page_of
 from mdx.workflow.scores import score
 
 SHAPE = (12, 14, 9)
@@ -62,7 +62,7 @@ def test_pictures_of_a_run_are_drawn_without_predicting_a_case_twice(tmp_path: P
     settings = SimpleNamespace(run=RunSettings(predictions=False), data=DataConfig())
     loaded: Any = SimpleNamespace(settings=settings, task=TASK, predict=predict)
     drawn: dict[str, tuple[Sample, Any]] = {}
-    page, draw = MaskPage(), MaskPage.draw
+    page, draw = page_of({"kind": "segmentation", "classes": TASK.classes}), MaskPage.draw
 
     def remembered(self: MaskPage, path: Path, sample: Sample, prediction: Prediction, row: Any) -> None:
         drawn[path.name] = sample, row
@@ -76,5 +76,5 @@ def test_pictures_of_a_run_are_drawn_without_predicting_a_case_twice(tmp_path: P
     assert len(drawn) == 3
     for name, (sample, row) in drawn.items():
         (tmp_path / "again").mkdir(exist_ok=True)
-        draw(page, tmp_path / "again" / name, sample, predicted(sample), row)
+        page.draw(tmp_path / "again" / name, sample, predicted(sample), row)
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "figures" / name).read_bytes()

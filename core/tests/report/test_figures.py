@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mdx.report.figures import changes, curves, overlay, site_scores
+from mdx.report.figures import changes, curves, site_scores
+from mdx.report.overlays import overlay
 
 
 def bright(path: Path, lowest: int = 200) -> np.ndarray:

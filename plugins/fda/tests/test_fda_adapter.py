@@ -65,7 +65,7 @@ def bank(scans: list[Tensor]) -> Bank:
 def test_predictions_are_averaged_not_images(bank: Bank) -> None:
     target = phantom(9)
     cfg = config(donors="2d", beta=0.1)
-    made, donors = adapt_and_predict(target, bank, cfg, square_net)
+    made, donors, _ = adapt_and_predict(target, bank, cfg, square_net)
     restyled = torch.stack([
         swap_amplitude(bank.take(donors.scans[:, i], donors.slices[:, i], (66, 72)), target, 0.1) for i in range(2)
     ])  # fmt: skip
@@ -75,7 +75,7 @@ def test_predictions_are_averaged_not_images(bank: Bank) -> None:
 
 def test_amplitudes_can_be_averaged_instead(bank: Bank) -> None:
     target = phantom(9)
-    made, donors = adapt_and_predict(target, bank, config(mst="amplitudes", beta=0.1), square_net)
+    made, donors, _ = adapt_and_predict(target, bank, config(mst="amplitudes", beta=0.1), square_net)
     sources = torch.stack([bank.take(donors.scans[:, i], donors.slices[:, i], (66, 72)) for i in range(2)])
     expected = square_net(swap_region(sources, target, disc((66, 72), 6.6)))
     torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
@@ -90,20 +90,20 @@ def test_a_radius_in_pixels_replaces_beta(bank: Bank) -> None:
 
 def test_beta_zero_still_rescales_each_slice(bank: Bank) -> None:
     target = phantom(9)
-    made, _ = adapt_and_predict(target, bank, config(beta=0.0, donors="random", n_mst=1), square_net)
+    made, *_ = adapt_and_predict(target, bank, config(beta=0.0, donors="random", n_mst=1), square_net)
     torch.testing.assert_close(made, square_net(target / target.amax(dim=(-2, -1), keepdim=True)), atol=1e-5, rtol=0)
 
 
 def test_background_slices_pass_unchanged(bank: Bank) -> None:
     target = torch.cat([torch.zeros(2, 1, 66, 72), phantom(9)[2:]])
-    made, _ = adapt_and_predict(target, bank, config(beta=0.1), lambda slices: slices)
+    made, *_ = adapt_and_predict(target, bank, config(beta=0.1), lambda slices: slices)
     assert torch.equal(made[:2], target[:2])
     assert bool(torch.isfinite(made).all())
 
 
 @pytest.mark.parametrize("donors", ["3d", "2d", "2.5d", "random"])
 def test_every_way_of_choosing_donors_gives_probabilities_on_the_slices(bank: Bank, donors: str) -> None:
-    made, chosen = adapt_and_predict(phantom(9), bank, config(donors=donors), square_net)
+    made, chosen, _ = adapt_and_predict(phantom(9), bank, config(donors=donors), square_net)
     assert made.shape == (8, 1, 66, 72)
     assert chosen.scans.shape == (8, 2)
 
@@ -124,7 +124,7 @@ def test_each_way_of_choosing_donors_is_the_one_that_its_name_says(bank: Bank) -
 
 def test_channels_are_swapped_each_with_its_own() -> None:
     target, donor = phantom(9, channels=2), phantom(1, channels=2)
-    made, _ = adapt_and_predict(target, Bank(["a"], [donor]), config(beta=0.1), lambda slices: slices)
+    made, *_ = adapt_and_predict(target, Bank(["a"], [donor]), config(beta=0.1), lambda slices: slices)
     expected = swap_amplitude(donor.half().float()[:, 1], target[:, 1], 0.1)
     torch.testing.assert_close(made[:, 1], expected, atol=1e-6, rtol=0)
 

@@ -16,7 +16,7 @@ from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.evaluation.statistics import GROUP
 from mdx.interfaces.adapter import Adapter, Prediction
-from mdx.interfaces.dataset import Case, Dataset, Sample, Task
+from mdx.interfaces.dataset import Dataset, Sample, Task
 from mdx.interfaces.evaluator import Evaluator
 from mdx.interfaces.model import Model
 
@@ -52,14 +52,14 @@ def score_cases(
     data: Dataset,
     evaluators: Sequence[Evaluator],
     predict_sample: Callable[[Sample], Prediction],
-    keep: Callable[[Case, Prediction], None] | None = None,
+    keep: Callable[[Sample, Prediction], None] | None = None,
     config: DataConfig | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """Predict and score every case of ``data``.
 
     Args:
         config: how the data were read; names the reference site, and the columns that group the cases.
-        keep: called with each prediction (written to disk, shown to observers) before it is dropped.
+        keep: called with each sample and its prediction (written to disk, shown to observers) before both are dropped.
 
     Returns:
         one row a case (``FACTS``, the columns of ``data.groups`` as ``group:NAME``, and the metrics), and the seconds
@@ -84,5 +84,5 @@ def score_cases(
             row.update(evaluator.per_case(prediction, known))
         rows.append(row)
         if keep is not None:
-            keep(case, prediction)
+            keep(known, prediction)
     return rows, seconds

@@ -11,6 +11,11 @@ from mdx.evaluation.segmentation import hard_masks
 from mdx.interfaces.adapter import Prediction
 
 
+def without_images(prediction: Prediction) -> Prediction:
+    """The prediction less everything that is as large as the scan."""
+    return replace(prediction, segmentation=None, image=None, shown={})
+
+
 class KeptPrediction:
     """A prediction whose probabilities are kept as the masks that they make: some kilobytes a scan.
 
@@ -19,7 +24,7 @@ class KeptPrediction:
     """
 
     def __init__(self, prediction: Prediction) -> None:
-        self._light = replace(prediction, segmentation=None, image=None)
+        self._light = without_images(prediction)
         self.whole = prediction.image is None
         self._masks: tuple[tuple[int, ...], bytes] | None = None
         if prediction.segmentation is not None:

@@ -37,6 +37,8 @@ class Prediction:
         value: a predicted number, such as an age in years.
         boxes: (n, 6) float32 x1, y1, x2, y2 in pixels of the sample (x to the right), score, index of the class.
         embedding: (d,) float32 features.
+        shown: images (C, *spatial) on the sample's grid that the method predicted from in place of the scan, by name
+            (``{"restyled": ...}``): a page draws the first beside the scan.
         details: small facts worth recording with the case, such as the donors that were chosen (JSON).
     """
 
@@ -47,6 +49,7 @@ class Prediction:
     value: float | None = None
     boxes: np.ndarray | None = None
     embedding: np.ndarray | None = None
+    shown: Mapping[str, np.ndarray] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

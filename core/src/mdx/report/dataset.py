@@ -13,8 +13,7 @@ from mdx.data.checks import CheckReport
 from mdx.data.overview import HEADS, SiteOverview
 from mdx.errors import MdxError
 from mdx.interfaces.dataset import Dataset
-from mdx.report.figures import png_uri
-from mdx.report.pages import without_folders, write_page
+from mdx.report.pages import data_uri, without_folders, write_page
 
 MOST_PICTURES = 12
 WIDTH = 240
@@ -65,4 +64,4 @@ def _png(image: np.ndarray) -> str:
     picture = picture.resize((WIDTH, max(1, round(WIDTH * picture.height / picture.width))))
     stream = io.BytesIO()
     picture.save(stream, "PNG")
-    return png_uri(stream.getvalue())
+    return data_uri(stream.getvalue(), "png")

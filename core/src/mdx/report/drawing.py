@@ -15,6 +15,8 @@ SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 # stand-ins that ``as_svg`` replaces with the page's own colours
 INK, OWN, FAINT, GRID = "#010203", "#010204", "#010205", "#010206"
 PAGE_COLOURS = {INK: "currentColor", OWN: "var(--accent)", FAINT: "var(--soft)", GRID: "var(--line)"}
+PIXELS = 144
+"""An inch, in what is drawn as pixels."""
 ACROSS = 4
 """Panels in a row."""
 
@@ -42,13 +44,20 @@ def words(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def short(text: str, most: int) -> str:
+    """``text``, or its first and last letters where it is longer than ``most``."""
+    if len(text) <= most:
+        return text
+    return f"{text[: (most - 3) // 2]}...{text[-((most - 2) // 2) :]}"
+
+
 def as_svg(figure: Any, label: str) -> str:
     """The drawing as an inline SVG element that takes colours and font from the page around it."""
     import matplotlib
 
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
-        figure.savefig(stream, format="svg", transparent=True)
+        figure.savefig(stream, format="svg", transparent=True, dpi=PIXELS)
     text = stream.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)

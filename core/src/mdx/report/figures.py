@@ -1,13 +1,11 @@
-"""Pictures of a run: overlays in three planes, training curves, scores by site, the change of each case.
+"""Drawings of a run: training curves, scores by site, the change of each case, predictions and features.
 
 Figures are made with matplotlib's object interface, so that nothing is shown or kept globally.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,110 +14,9 @@ from mdx.evaluation.statistics import goodness
 from mdx.report.curve_names import PARTS, curve_words
 from mdx.report.drawing import ACROSS, FAINT, GRID, INK, OWN, SERIES, as_svg, panels_of, plain_axes, words
 
-PREDICTED, REFERENCE = "#e69f00", "#56b4e9"  # two colours of Okabe and Ito that colour-blind readers tell apart
+MOST_SHAPES = 500
+"""Lines or dots of a drawing; more of them are drawn as pixels, or the page of a large cohort grows by megabytes."""
 UP, DOWN = "#009e73", "#d55e00"
-
-
-def overlay(
-    path: Path,
-    image: np.ndarray,
-    prediction: np.ndarray,
-    reference: np.ndarray | None,
-    spacing_mm: Sequence[float],
-    title: str,
-) -> None:
-    """Draw contours of a segmentation on an image, in three planes through the middle of the reference.
-
-    Args:
-        image: (C, *spatial), RAS for volumes; the first channel is shown.
-        prediction, reference: (K, *spatial) bool.
-        spacing_mm: voxel edges, so that a plane is drawn in its true proportions.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-    planes = _planes(image, prediction, reference, spacing_mm)
-    figure = Figure(figsize=(3.1 * len(planes) + 0.2, 3.7), dpi=130, facecolor="black")
-    low, high = np.percentile(image[0], [1, 99.5])
-    for i, (name, picture, predicted, truth, aspect) in enumerate(planes):
-        axes = figure.add_subplot(1, len(planes), i + 1)
-        axes.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect, interpolation="nearest")
-        for masks, colour, width in ((truth, REFERENCE, 1.8), (predicted, PREDICTED, 1.1)):
-            for mask in masks if masks is not None else ():
-                if mask.any() and not mask.all():
-                    axes.contour(mask, [0.5], colors=colour, linewidths=width)
-        axes.set_title(name, color="white", fontsize=8, pad=3)
-        axes.axis("off")
-    handles = [Line2D([], [], color=PREDICTED, label="prediction")]
-    if reference is not None:
-        handles.append(Line2D([], [], color=REFERENCE, label="reference"))
-    figure.suptitle(words(title), color="white", fontsize=9, y=0.97)
-    figure.legend(handles=handles, loc="lower center", ncol=2, frameon=False, fontsize=8, labelcolor="white")
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.82, bottom=0.09, wspace=0.03)
-    figure.savefig(path, facecolor="black")
-
-
-def boxes(path: Path, image: np.ndarray, prediction: np.ndarray, reference: np.ndarray, title: str) -> None:
-    """Draw (n, 4) boxes x1, y1, x2, y2 on an image (C, H, W); three channels are shown as colours."""
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Rectangle
-
-    height, width = image.shape[1:]
-    figure = Figure(figsize=(7, 7 * height / width + 0.8), dpi=130, facecolor="black")
-    axes = figure.add_subplot()
-    low, high = np.percentile(image, [0.5, 99.5])
-    shown = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
-    picture = np.moveaxis(shown, 0, -1) if len(image) == 3 else shown[0]
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0), interpolation="nearest")
-    for found, colour, thick in ((reference, REFERENCE, 2.0), (prediction, PREDICTED, 1.2)):
-        for x1, y1, x2, y2 in found:
-            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=thick))
-    axes.axis("off")
-    handles = [Line2D([], [], color=c, label=n) for c, n in ((PREDICTED, "prediction"), (REFERENCE, "reference"))]
-    figure.suptitle(words(title), color="white", fontsize=9, y=0.98)
-    figure.legend(handles=handles, loc="lower center", ncol=2, frameon=False, fontsize=8, labelcolor="white")
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.06)
-    figure.savefig(path, facecolor="black")
-
-
-def beside(path: Path, pictures: Mapping[str, np.ndarray], title: str) -> None:
-    """Draw images (C, *spatial) of one shape side by side, on the scale of the last; of volumes the middle slice."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.1 * len(pictures) + 0.2, 3.7), dpi=130, facecolor="black")
-    low, high = np.percentile(list(pictures.values())[-1][0], [1, 99.5])
-    for i, (name, image) in enumerate(pictures.items()):
-        axes = figure.add_subplot(1, len(pictures), i + 1)
-        shown = image[0] if image.ndim == 3 else np.rot90(image[0, ..., image.shape[-1] // 2])
-        axes.imshow(shown, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
-        axes.set_title(words(name), color="white", fontsize=8, pad=3)
-        axes.axis("off")
-    figure.suptitle(words(title), color="white", fontsize=9, y=0.97)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.84, bottom=0.02, wspace=0.03)
-    figure.savefig(path, facecolor="black")
-
-
-def _planes(
-    image: np.ndarray, prediction: np.ndarray, reference: np.ndarray | None, spacing_mm: Sequence[float]
-) -> list[tuple[str, np.ndarray, Any, Any, float]]:
-    """(name, picture, predicted, truth, aspect) of each plane; the patient's left is on the left of the picture."""
-    if image.ndim == 3:
-        return [("", image[0], prediction, reference, spacing_mm[0] / spacing_mm[1])]
-    shape = prediction if reference is None or not reference.any() else reference
-    inside = np.argwhere(shape.any(axis=0))
-    centre = inside.mean(axis=0).round().astype(int) if len(inside) else np.array(image.shape[1:]) // 2
-    made = []
-    for name, axis in (("axial (left is left)", 2), ("coronal (left is left)", 1), ("sagittal (front is right)", 0)):
-        across, up = [a for a in range(3) if a != axis]
-
-        def cut(volume: np.ndarray, axis: int = axis) -> np.ndarray:
-            return np.take(volume, centre[axis], axis=axis).T[::-1]
-
-        truth = None if reference is None else [cut(m) for m in reference]
-        aspect = spacing_mm[up] / spacing_mm[across]
-        made.append((name, cut(image[0]), [cut(m) for m in prediction], truth, aspect))
-    return made
 
 
 def curves(rows: Sequence[Mapping[str, Any]], own: Mapping[str, str] | None = None) -> str:
@@ -192,11 +89,12 @@ def changes(
     figure, panels = panels_of(len(pairs), width=2.1, height=2.5)
     values = [v for pair in pairs.values() for both in pair for v in both]
     margin = 0.06 * (max(values) - min(values)) + 0.005
+    many = sum(map(len, pairs.values())) > MOST_SHAPES
     for axes, (site, scores) in zip(panels, pairs.items(), strict=True):
-        for a, b in scores:
-            gain = goodness(b, better) - goodness(a, better)
-            colour = UP if gain > 0 else DOWN if gain < 0 else FAINT
-            axes.plot([0, 1], [a, b], color=colour, lw=1.2, marker="o", ms=3.5)
+        gains = [goodness(b, better) - goodness(a, better) for a, b in scores]
+        for colour, sign in ((FAINT, 0), (UP, 1), (DOWN, -1)):
+            lines = [pair for pair, gain in zip(scores, gains, strict=True) if np.sign(gain) == sign]
+            _draw_lines(axes, lines, colour, pixels=many and sign != 0)  # pixels have no colour of the page
         axes.set_xticks([0, 1], [words(before), words(after)])
         axes.set_xlim(-0.3, 1.3)
         axes.set_ylim(min(values) - margin, max(values) + margin)
@@ -205,6 +103,19 @@ def changes(
         axes.set_ylabel(metric.replace("_", " "), fontsize=8, color=INK)
         plain_axes(axes)
     return as_svg(figure, f"{metric} of each case with {before} and with {after}")
+
+
+def _draw_lines(axes: Any, pairs: Sequence[tuple[float, float]], colour: str, pixels: bool) -> None:
+    """A line for each pair from 0 to 1 on the x axis, as shapes with dots at their ends, or as pixels."""
+    from matplotlib.collections import LineCollection
+
+    if not pairs:
+        return
+    segments = [[(0, a), (1, b)] for a, b in pairs]
+    axes.add_collection(LineCollection(segments, colors=colour, linewidths=0.5 if pixels else 1.2, rasterized=pixels))
+    if not pixels:
+        ends = np.array(segments).reshape(-1, 2)
+        axes.scatter(*ends.T, s=12, color=colour, lw=0, zorder=2)
 
 
 def reliability(methods: Mapping[str, tuple[np.ndarray, np.ndarray]], bins: int = 10) -> str:
@@ -238,11 +149,14 @@ def predicted_against_true(methods: Mapping[str, Any], label: str) -> str:
     """
     figure, axes_of = panels_of(len(methods), width=2.4, height=2.5)
     every = np.concatenate([rows[["truth", "predicted"]].to_numpy().ravel() for rows in methods.values()])
-    ends = (every.min(), every.max())
+    ends, many = (every.min(), every.max()), len(every) > MOST_SHAPES
     for axes, (name, rows) in zip(axes_of, methods.items(), strict=True):
         axes.plot(ends, ends, color=GRID, lw=1)
         for k, (site, part) in enumerate(rows.groupby("site", sort=True)):
-            axes.scatter(part["truth"], part["predicted"], s=10, lw=0, color=SERIES[k % len(SERIES)], label=words(site))
+            axes.scatter(
+                part["truth"], part["predicted"], s=10, lw=0, color=SERIES[k % len(SERIES)], label=words(site),
+                rasterized=many,
+            )  # fmt: skip
         axes.set_title(words(name), fontsize=9.5, color=INK, loc="left")
         axes.set_xlabel(f"true {label}", fontsize=8, color=INK)
         axes.set_ylabel("predicted", fontsize=8, color=INK)
@@ -261,16 +175,20 @@ def embeddings(methods: Mapping[str, Mapping[str, np.ndarray]], label: str) -> s
     for m, (name, found) in enumerate(methods.items()):
         shown = np.isfinite(found["plane"]).all(axis=1)
         plane = found["plane"][shown]
+        many = len(plane) > MOST_SHAPES
         for axes, what, key in zip(axes_of[2 * m :], (label, "site"), ("label", "site"), strict=False):
             values = found[key][shown]
             names = np.unique(values)
             if len(names) > len(SERIES) + 4 and key == "label":  # a number
-                axes.scatter(*plane.T, s=9, lw=0, c=values.astype(float), cmap="viridis")
+                axes.scatter(*plane.T, s=9, lw=0, c=values.astype(float), cmap="viridis", rasterized=many)
             else:
                 for k, one in enumerate(names):
                     chosen = plane[values == one]
                     marker = "osD^"[k // len(SERIES) % 4]
-                    axes.scatter(*chosen.T, s=9, lw=0, color=SERIES[k % len(SERIES)], marker=marker, label=words(one))
+                    axes.scatter(
+                        *chosen.T, s=9, lw=0, color=SERIES[k % len(SERIES)], marker=marker, label=words(one),
+                        rasterized=many,
+                    )  # fmt: skip
                 axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, handletextpad=0, borderpad=0)
             axes.set_title(words(f"{name}: {what}"), fontsize=9.5, color=INK, loc="left")
             axes.set(xticks=[], yticks=[])
@@ -296,8 +214,3 @@ def panels(
         axes.grid(axis="y", color=GRID, lw=0.7)
         plain_axes(axes)
     return as_svg(figure, label)
-
-
-def png_uri(content: bytes) -> str:
-    """A PNG as a data URI, so that a page is one file."""
-    return "data:image/png;base64," + base64.b64encode(content).decode()

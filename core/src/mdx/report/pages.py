@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Iterable, Mapping
@@ -57,6 +58,11 @@ def names_as_code(text: str, names: Iterable[str]) -> Any:
     for name in names:
         made = made.replace(str(escape(f"'{name}'")), f"<code>{escape(name)}</code>")
     return Markup(made)
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """A picture (``kind`` png or jpeg) as a data URI, so that a page is one file."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def without_folders(text: str) -> str:

@@ -67,8 +67,6 @@ def _context(directory: Path) -> dict[str, Any]:
         **_scores(directory, methods, names),
         "cases": cases_of(directory, methods),
         "ranked_by": metric_words(page_of(facts.get("task", {})).ranked_by),
-        "overlays": [(n, figures.png_uri(p.read_bytes())) for n in ("best", "median", "worst")
-                     if (p := directory / "figures" / f"overlay_{n}.png").exists()],
         "curves": [(m.name, _drawing(drawn)) for m in methods
                    if (drawn := figures.curves(rows_of(m.directory / "metrics.jsonl"), facts.get("curves")))],
         "stages": stage_matrices(methods, metrics_shown(methods)),

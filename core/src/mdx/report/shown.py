@@ -10,6 +10,7 @@ from typing import Any
 from mdx.errors import DataError
 from mdx.evaluation.statistics import GROUP
 from mdx.report import figures
+from mdx.report.pages import data_uri
 from mdx.report.text import Method
 from mdx.runs.folders import AGAIN
 from mdx.runs.journal import rows_of
@@ -74,7 +75,7 @@ def _ready(entry: dict[str, Any], directory: Path) -> dict[str, Any]:
         return made | as_text(entry["rows"])
     if entry["kind"] == "picture":
         files = {caption: directory / file for caption, file in entry["files"].items()}
-        return made | {"pictures": {c: figures.png_uri(f.read_bytes()) for c, f in files.items() if f.exists()}}
+        return made | {"pictures": {c: data_uri(f.read_bytes(), "png") for c, f in files.items() if f.exists()}}
     x, series, chosen = entry["x"], entry["series"], entry["chosen"]
     made["drawing"] = figures.panels(x, series, chosen, entry["x_name"], entry["y_name"], entry["title"])
     if len(x) > TABLE_POINTS:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdx.data.labels import LABELS
-from mdx.report import figures
+from mdx.report import figures, overlays
+from mdx.report.drawing import short
 from mdx.report.text import Method
 from mdx.spreadsheets import read_frame
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mdx.interfaces.dataset import Sample
 
 MOST_CLASSES = 12
+LONGEST_ID = 34
+"""Letters of a name in the title of a picture."""
 
 
 class Page:
@@ -27,9 +30,11 @@ class Page:
 
     Attributes:
         ranked_by: the score by which the best, median and worst case are chosen for pictures; empty: no pictures.
+        classes: the classes of the task.
     """
 
     ranked_by = ""
+    classes: tuple[str, ...] = ()
 
     def parts(self, tables: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
         """Values of the page's template, from the rows of scores.csv by method."""
@@ -46,7 +51,19 @@ class Page:
 def page_of(task: Mapping[str, Any]) -> Page:
     """The page of a task as provenance.json holds it."""
     label = LABELS.get(task.get("kind", ""))
-    return resolve_name(label.page)() if label else Page()
+    page: Page = resolve_name(label.page)() if label else Page()
+    page.classes = tuple(map(str, task.get("classes", ())))
+    return page
+
+
+def title_of(rank: str, row: Mapping[str, Any], scores: str) -> str:
+    """Two lines above a picture: which case it is, at which rank, and its scores."""
+    return f"{rank}: {short(str(row['case']), LONGEST_ID)}\nsite {short(str(row['site']), LONGEST_ID)}, {scores}"
+
+
+def _rank(path: Path) -> str:
+    """``best`` of ``overlay_best.png``."""
+    return path.stem.partition("_")[2]
 
 
 FOUND = 0.05
@@ -76,11 +93,10 @@ class MaskPage(Page):
         from mdx.evaluation.segmentation import hard_masks
 
         assert prediction.segmentation is not None  # a segmentation task was scored
-        figures.overlay(
+        overlays.overlay(
             path, sample.image.numpy(), hard_masks(prediction.segmentation), sample.mask.numpy() > 0.5,
             sample.geometry.spacing_mm,
-            f"{path.stem.removeprefix('overlay_')}: site {row['site']}, Dice {row['dice']:.2f}, "
-            f"surface Dice {row['surface_dice']:.2f}",
+            title_of(_rank(path), row, f"Dice {row['dice']:.2f}, surface Dice {row['surface_dice']:.2f}"), self.classes,
         )  # fmt: skip
 
 
@@ -104,8 +120,8 @@ class BoxesPage(Page):
 
         said = np.asarray(prediction.boxes, dtype=float).reshape(-1, 6)
         (truth,) = sample.labels.values()
-        title = f"{path.stem.removeprefix('overlay_')}: {sample.case.id}, site {row['site']}, F1 {row['f1']:.2f}"
-        figures.boxes(path, sample.image.numpy(), said[said[:, 4] >= SURE][:, :4], np.asarray(truth)[:, :4], title)
+        title = title_of(_rank(path), row, f"F1 {row['f1']:.2f}")
+        overlays.boxes(path, sample.image.numpy(), said[said[:, 4] >= SURE][:, :4], np.asarray(truth)[:, :4], title)
 
 
 class ImagePage(Page):
@@ -117,8 +133,8 @@ class ImagePage(Page):
         """The middle slice of each, on one scale of greys."""
         twin = sample.labels.get("twin")
         pictures = {"scan": sample.image, "harmonised": prediction.image, "twin": twin}
-        title = f"{path.stem.removeprefix('overlay_')}: {sample.case.id}, site {row['site']}, SSIM {row['ssim']:.3f}"
-        figures.beside(path, {name: np.asarray(p) for name, p in pictures.items() if p is not None}, title)
+        title = title_of(_rank(path), row, f"SSIM {row['ssim']:.3f}")
+        overlays.beside(path, {name: np.asarray(p) for name, p in pictures.items() if p is not None}, title)
 
 
 class SeveralPage(Page):

@@ -111,6 +111,7 @@ KINDS: dict[str, type] = {
     "provenance.json": dict, "summary.json": list, "sweep.json": dict, "reproduction.json": dict,
     "comparison.json": dict, "status.json": dict, "timings.json": dict, "confounding.json": dict, "details.json": dict,
     "notes.json": list, "seen.json": dict, "evaluation.json": dict, "fingerprint.json": dict,
+    "pictures.json": dict, "intensities.json": dict,
 }  # fmt: skip
 """What each JSON file holds."""
 ROWS: dict[str, type] = {"summary.json": dict, "notes.json": str}

@@ -1,34 +1,32 @@
-"""Predict and score cases with a saved run: predictions, scores.csv, summary.json, embeddings and overlays."""
+"""Predict and score cases with a saved run: predictions, scores.csv, summary.json, embeddings and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mdx import progress
-from mdx.data.labels import label_of
 from mdx.errors import DataError
 from mdx.evaluation.cases import evaluators_for, score_cases
 from mdx.evaluation.embeddings import save_embeddings
-from mdx.evaluation.kept import KeptPrediction
+from mdx.evaluation.kept import without_images
 from mdx.evaluation.statistics import COLUMNS
 from mdx.files import write_atomically, write_json
 from mdx.interfaces.adapter import Prediction
-from mdx.interfaces.dataset import Case, Dataset, has_label
+from mdx.interfaces.dataset import Dataset, Sample, has_label
 from mdx.interfaces.evaluator import Evaluator
 from mdx.plugins.manager import HookCaller
-from mdx.report.truths import Page, page_of
 from mdx.runs import folders
 from mdx.runs.loading import LoadedRun
 from mdx.spreadsheets import csv_text
 from mdx.training.memory import peaks
+from mdx.workflow.pictures import Pictures
 
 
 def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller, others: Dataset | None = None) -> None:
     """Predict and score the labelled ones of ``cases``; write predictions, scores.csv, summary.json, timings,
-    embeddings and overlays.
+    embeddings and pictures.
 
     Args:
         others: cases that are not scored, such as the train cases; predicted only where a method gives embeddings, for
@@ -45,17 +43,16 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     folder.mkdir(exist_ok=True)
     details: dict[str, Any] = {}
     light: list[Prediction] = []
-    page = page_of({"kind": loaded.task.kind})
-    drawn: dict[str, KeptPrediction] = {}
+    pictures = Pictures(loaded, cases)
 
-    def keep(case: Case, prediction: Prediction) -> None:
+    def keep(sample: Sample, prediction: Prediction) -> None:
+        case = sample.case
         if settings.run.predictions:
             loaded.write(prediction, folder, case.id)
         if prediction.details:
             details[case.id] = dict(prediction.details)
-        light.append(replace(prediction, segmentation=None, image=None))
-        if page.ranked_by:
-            drawn[case.id] = KeptPrediction(prediction)
+        light.append(without_images(prediction))
+        pictures.add(sample, prediction)
         hooks.tell("mdx_case_predicted", case=case, prediction=prediction)
 
     rows, seconds = score_cases(cases, evaluators, loaded.predict, keep, settings.data)
@@ -67,8 +64,7 @@ def score(loaded: LoadedRun, cases: Dataset, directory: Path, hooks: HookCaller,
     timings = folders.read_json(path) if path.exists() else {}
     write_json(path, {**timings, "apply": sum(seconds.values()), "cases": seconds, **peaks(timings)})
     progress.phase("statistics and pictures")
-    if page.ranked_by:
-        _pictures(page, loaded, cases, table, drawn, directory)
+    pictures.write(table, directory)
     made = [found for e in evaluators if len(found := e.summarise(table))]
     made.append(_population(evaluators, *_with_embeddings(loaded, cases, light, others), cases, directory))
     made = [part for part in made if len(part)]
@@ -96,7 +92,7 @@ def _with_embeddings(
     if others is None or predictions[0].embedding is None:
         return predictions, cases
     cases_of_probe = progress.each(others.cases, "embedding the train cases")
-    more = [replace(loaded.predict(others.load(c)), segmentation=None, image=None) for c in cases_of_probe]
+    more = [without_images(loaded.predict(others.load(c))) for c in cases_of_probe]
     return [*predictions, *more], Dataset(cases.task, [*cases.cases, *others.cases], cases.loader, hidden=cases.hidden)
 
 
@@ -121,23 +117,3 @@ def _population(
         for name, value in evaluator.population(predictions, data).items()
     ]  # fmt: skip
     return pd.DataFrame(made, columns=list(COLUMNS))
-
-
-def _pictures(
-    page: Page, loaded: LoadedRun, cases: Dataset, table: Any, drawn: Mapping[str, KeptPrediction], directory: Path
-) -> None:
-    """Draw the best, median and worst test case, of the target sites where there are some."""
-    of_target = table[table["role"] == "target"]
-    ranked = (of_target if len(of_target) else table).sort_values(page.ranked_by, ascending=False)
-    ranked = ranked.dropna(subset=[page.ranked_by])
-    (directory / "figures").mkdir(exist_ok=True)
-    picks = {0: "best", len(ranked) - 1: "worst", len(ranked) // 2: "median"} if len(ranked) > 2 else {0: "best"}
-    by_id = {c.id: c for c in cases.cases}
-    for index, name in picks.items():
-        if index >= len(ranked):
-            continue  # no case has a score
-        row = ranked.iloc[index]
-        sample = label_of(cases.task).with_truth(cases.load(by_id[row["case"]]), cases, loaded.settings.data)
-        kept = drawn[row["case"]]
-        prediction = kept.restored() if kept.whole else loaded.predict(sample)
-        page.draw(directory / "figures" / f"overlay_{name}.png", sample, prediction, row)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mdx.report.figures import PREDICTED, REFERENCE, png_uri
-from mdx.report.pages import write_page
+from mdx.report.overlays import PREDICTED, REFERENCE
+from mdx.report.pages import data_uri, write_page
 from mdx.runs.folders import read_json
 
 SCALED = {"low": "became 0", "high": "became 1", "white_matter_peak": "white matter's peak, now 1"}
@@ -167,4 +167,4 @@ def _order(record: dict[str, Any]) -> tuple[int, float]:
 
 
 def _picture(path: Path) -> str:
-    return png_uri(path.read_bytes()).replace("image/png", "image/jpeg", 1) if path.is_file() else ""
+    return data_uri(path.read_bytes(), "jpeg") if path.is_file() else ""

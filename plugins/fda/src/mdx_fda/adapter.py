@@ -59,11 +59,12 @@ class FDA(Adapter[FDAConfig]):
         config = self._config_for(sample, reference)
         target = slices_of(sample.image.to(device_of(model.network)))
         network = partial(predict_slices, model.network, batch_size=config.batch_size)
-        probabilities, donors = adapt_and_predict(target, self.bank, config, network)
+        probabilities, donors, restyled = adapt_and_predict(target, self.bank, config, network)
         chosen = {} if self.curves is None else {self.curves.setting: getattr(config, self.curves.setting)}
         return Prediction(
             geometry=sample.geometry,
             segmentation=volume_of(probabilities, sample.image).numpy(),
+            shown={"restyled": volume_of(restyled, sample.image).cpu().numpy()},
             details=donors.described(self.bank) | chosen,
         )
 

@@ -60,7 +60,7 @@ class HistogramMatching(Adapter[SourceConfig]):
         """The network's probabilities of the matched volume."""
         matched = torch.from_numpy(match_foreground(sample.image.numpy(), self.quantiles))
         made = predict_volume(model.network, matched, self.config.batch_size)
-        return Prediction(sample.geometry, segmentation=made.numpy())
+        return Prediction(sample.geometry, segmentation=made.numpy(), shown={"matched": matched.numpy()})
 
     def state(self) -> dict[str, Any]:
         """The source's quantiles."""

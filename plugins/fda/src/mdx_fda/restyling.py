@@ -17,7 +17,7 @@ Predict = Callable[[Tensor], Tensor]
 WINDOWS = {"disc": disc, "square": square}
 
 
-def adapt_and_predict(target: Tensor, bank: Bank, config: FDAConfig, predict: Predict) -> tuple[Tensor, Donors]:
+def adapt_and_predict(target: Tensor, bank: Bank, config: FDAConfig, predict: Predict) -> tuple[Tensor, Donors, Tensor]:
     """The method, for any slice model: p(t) = mean over donors s of net(F^-1(mask A(s) + (1 - mask) A(t), P(t))).
 
     Args:
@@ -25,12 +25,13 @@ def adapt_and_predict(target: Tensor, bank: Bank, config: FDAConfig, predict: Pr
         predict: the source model, slices (S, C, H, W) to probabilities (S, K, H, W).
 
     Returns:
-        probabilities (S, K, H, W), and the donors.
+        probabilities (S, K, H, W), the donors, and the slices (S, C, H, W) restyled by the first donor of each.
 
     Raises DataError if the donors have other channels. Source: Zakazov et al. 2022, Sect. 3.
     """
     donors = choose_donors(target, bank, config)
-    return predict_restyled(target, bank, donors, region_for(target, config), config, predict), donors
+    restyled = restyle(target, bank, donors, region_for(target, config), config)
+    return mean_prediction(restyled, predict), donors, restyled[0]
 
 
 def choose_donors(target: Tensor, bank: Bank, config: FDAConfig) -> Donors:
@@ -59,13 +60,21 @@ def predict_restyled(
     target: Tensor, bank: Bank, donors: Donors, region: Tensor, config: FDAConfig, predict: Predict
 ) -> Tensor:
     """Mean probabilities (S, K, H, W) of ``target`` with the amplitudes of each of its donors in ``region``."""
+    return mean_prediction(restyle(target, bank, donors, region, config), predict)
+
+
+def restyle(target: Tensor, bank: Bank, donors: Donors, region: Tensor, config: FDAConfig) -> list[Tensor]:
+    """``target`` (S, C, H, W) with the amplitudes of each of its donors in ``region``; one if these are averaged."""
     shape = (target.shape[-2], target.shape[-1])
     scans, slices = donors.scans, donors.slices
     if not bool(region.any()):  # nothing is taken from a donor, so all of them give the same slices
         scans, slices = scans[:, :1], slices[:, :1]
     sources = [bank.take(k, j, shape).to(target.device) for k, j in zip(scans.T, slices.T, strict=True)]
     if config.mst == "amplitudes":
-        restyled = [swap_region(torch.stack(sources), target, region, config.postprocess)]
-    else:
-        restyled = [swap_region(source[None], target, region, config.postprocess) for source in sources]
+        return [swap_region(torch.stack(sources), target, region, config.postprocess)]
+    return [swap_region(source[None], target, region, config.postprocess) for source in sources]
+
+
+def mean_prediction(restyled: list[Tensor], predict: Predict) -> Tensor:
+    """(S, K, H, W): what the source model says of each, averaged."""
     return torch.stack([predict(slices) for slices in restyled]).mean(dim=0)
