@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from mdx.plugins.hooks import hookimpl
     from mdx.report.comparison import compare
     from mdx.runs.loading import load_run
+    from mdx.sweeps.folds import run
     from mdx.sweeps.reproduction import reproduce
     from mdx.sweeps.sweep import sweep
     from mdx.training.loader import Loader
     from mdx.training.outputs import Outputs
     from mdx.training.run import Run
     from mdx.training.stages import Epoch
-    from mdx.workflow.execution import run
 
 __version__ = "0.1.0"
 
@@ -60,7 +60,7 @@ _HOME = {
     "Outputs": "mdx.training.outputs",
     "Run": "mdx.training.run",
     "Epoch": "mdx.training.stages",
-    "run": "mdx.workflow.execution",
+    "run": "mdx.sweeps.folds",
 }
 
 __all__ = [

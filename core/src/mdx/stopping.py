@@ -31,6 +31,7 @@ class _State:
     asked = False
     asked_in: int = 0
     directory: Path | None = None
+    several: bool = False
 
 
 _state = _State()
@@ -115,8 +116,24 @@ def working_on(directory: Path | None) -> None:
     _state.directory = directory
 
 
+@contextmanager
+def one_of_several() -> Iterator[None]:
+    """For the time of a block the runs are parts of one command, which goes on where it is given again."""
+    _state.several = True
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, (StopSignal, KeyboardInterrupt)):
+            _state.several = False
+        raise
+    _state.several = False
+
+
 def message() -> str:
     """What a stopped command says: that nothing is lost, and the command that goes on."""
     if _state.directory is None or not (_state.directory / "provenance.json").exists():
         return "stopped before a run had begun\n  -> give the same command again"
+    if _state.several:
+        _state.several = False
+        return "stopped; what was finished is kept\n  -> go on with the same command"
     return f"stopped; what was finished is kept\n  -> go on with: mdx resume {_state.directory}"

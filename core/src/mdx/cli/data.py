@@ -172,14 +172,15 @@ def split_command(
     force: bool = typer.Option(False, "--force", help="Write over a table that is there."),
 ) -> None:
     """Divide the subjects of each site into train, val and test, and write the table with its splits."""
-    from mdx.data.splits import assign_splits, split_hash
+    from mdx.data.open import with_splits
+    from mdx.data.splits import split_hash
     from mdx.data.table import files_of, read_table, write_table
     from mdx.files import refuse_to_replace
 
     out = out or table.with_name(f"{table.stem}_split.csv")
     refuse_to_replace([out], [table], force)
     config = _config(assignments)
-    cases = assign_splits(read_table(table, config), config)
+    cases = with_splits(read_table(table, config), config)
     refuse_to_replace([out], files_of(cases), force)
     write_table(cases, out)
     counts = Counter((case.site, case.split) for case in cases)

@@ -33,6 +33,9 @@ def run_command(
     baselines: str = typer.Option(
         None, help="Variants to run beside it: names with commas, or 'none'.", autocompletion=completing.variants
     ),
+    folds: int = typer.Option(
+        None, metavar="K", help="K runs that test every subject once, and their pooled scores; 'apply' averages them."
+    ),
     init_from: Path = typer.Option(
         None, help="A network that you have: a run, net.safetensors, net.onnx, or (with --trust-code) net.pt."
     ),
@@ -58,10 +61,15 @@ def run_command(
         device=device, precision=precision, baselines=chosen, init_from=init_from,
     )  # fmt: skip
     if dry_run:
-        _print_plan(plan, out, as_json)
+        _print_plan(_first_fold(plan, folds) if folds is not None else plan, out, as_json)
         return
     for note in plan.notes:
         typer.echo(f"note: {note}", err=True)
+    if folds is not None:
+        from mdx.sweeps.folds import run_folds
+
+        _print_result(run_folds(plan, folds, out, again=again, command=sys.argv), as_json)
+        return
     from mdx.workflow.execution import execute
 
     _print_result(execute(plan, out, again=again, command=sys.argv), as_json)
@@ -83,6 +91,20 @@ def trust(code: bool) -> None:
     """Let code from outside run in this process and its children, if the user has said so on this command line."""
     if code:
         os.environ["MDX_TRUST_CODE"] = "1"
+
+
+def _first_fold(plan: Plan, folds: int) -> Plan:
+    """The plan of the first of some folds that can be run; says how many subjects each tests."""
+    from mdx.sweeps.folds import looked_at, plans_of, sizes
+
+    plans = plans_of(plan, folds)
+    data, warnings = looked_at(plans)
+    for site, tested in sizes(data).items():
+        typer.echo(f"subjects of {site} that folds 0 to {folds - 1} test: {', '.join(map(str, tested))}", err=True)
+    for sentence in warnings:
+        typer.echo(f"warning: {sentence}", err=True)
+    typer.echo("the plan of fold 0:", err=True)
+    return plans[0]
 
 
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
@@ -126,10 +148,9 @@ def _print_result(result: Result, as_json: bool) -> None:
     if rank_of_launch() > 0:
         return  # the first process prints for all
     if as_json:
-        summaries = {
-            path.parent.name if path.parent != result.directory else "main": read_json(path)
-            for path in sorted(result.directory.rglob("summary.json"))
-        }
+        beside = sorted(result.directory.glob("baselines/*/summary.json"))
+        summaries = {"main": read_json(result.directory / "summary.json")}
+        summaries |= {path.parent.name: read_json(path) for path in beside}
         from mdx.files import plain
         from mdx.report.answer import answer_of
         from mdx.report.text import methods_of

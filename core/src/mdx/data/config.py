@@ -31,8 +31,8 @@ class SplitCounts(Settings):
 class DataConfig(Settings):
     """The settings in the namespace ``data.``; a named cohort may have its own, ``pretrain.size=64``."""
 
-    of_one_table: ClassVar[tuple[str, ...]] = ("source", "target", "reference", "labelled")
-    """What a named cohort does not take over: the sites of another table need not be those of the run's."""
+    of_one_table: ClassVar[tuple[str, ...]] = ("source", "target", "reference", "labelled", "folds", "fold")
+    """What a named cohort, or any other table, does not take over: its sites need not be those of the run's."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -87,6 +87,13 @@ class DataConfig(Settings):
         default_factory=lambda: SplitCounts(), description="numbers in place of the fractions, at target sites"
     )
     split_seed: int = Field(default=0, description="seed of the assignment of subjects to splits")
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        description="parts of the subjects, each tested by a run of its own (mdx run --folds); test fractions and "
+        "numbers are not used; null: no folds",
+    )
+    fold: int | None = Field(default=None, ge=0, description="which of data.folds is tested, from 0")
     labelled: str | None = Field(
         default=None,
         description="training subjects that keep their labels, a number or such as 10%; the others are shown without; "
@@ -104,6 +111,11 @@ class DataConfig(Settings):
         default=(), description="columns whose values scores are also given for, such as tone,sex; the worst is named"
     )
     cache: bool = Field(default=True, description="keep preprocessed images on disk")
+
+    def elsewhere(self) -> DataConfig:
+        """As another table than the run's is read."""
+        fields = type(self).model_fields
+        return self.model_copy(update={name: fields[name].get_default() for name in self.of_one_table})
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -144,6 +156,10 @@ class DataConfig(Settings):
         check_limits(self.intensity, self.lower, self.upper)
         if self.intensity == "window" and not {"lower", "upper"} <= self.model_fields_set:
             raise ValueError("intensity=window needs lower and upper, such as data.lower=-1000 data.upper=400 for CT")
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("folds and fold go together: data.folds=5 data.fold=0; 'mdx run --folds 5' runs all five")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds: 0 to {self.folds - 1}")
         if self.val_fraction + self.test_fraction >= 1:
             raise ValueError("val_fraction and test_fraction must leave subjects to train on")
         return self

@@ -12,6 +12,7 @@ from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.files.images import header_of
+from mdx.data.folds import assign_fold, require_folds
 from mdx.data.labels import UNLABELLED, find_label, label_of
 from mdx.data.splits import assign_roles, assign_splits
 from mdx.data.table import cases_as_rows, read_table, rows_as_cases
@@ -108,14 +109,23 @@ def _unlabelled(data: Dataset, config: DataConfig, tasks: Sequence[str]) -> Data
 def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig, tasks: Sequence[str]) -> Dataset:
     given = any(case.split for case in cases)
     try:
-        cases = assign_splits(cases, config)
+        cases = with_splits(cases, config, tasks)
         cases = assign_roles(cases, config.source, config.target, config.reference)
+        if config.folds is not None:
+            require_folds(cases, config, *find_label(cases, config, tasks))
     except DataError as error:
         raise error if error.where else DataError(error.what, error.remedy, path) from error
     task = infer_task(cases, config, tasks)
     made = Dataset(task, [label_of(task).shown(case, config) for case in cases], TableLoader(config, task))
     made.split_given = given
     return made
+
+
+def with_splits(cases: Sequence[Case], config: DataConfig, tasks: Sequence[str] = ()) -> list[Case]:
+    """Every case with its split: that of a fold where folds are asked for."""
+    if config.folds is None:
+        return assign_splits(cases, config)
+    return assign_fold(cases, config, *find_label(cases, config, tasks))
 
 
 def infer_task(cases: Sequence[Case], config: DataConfig, tasks: Sequence[str] = ()) -> Task:

@@ -44,7 +44,7 @@ def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
     for subject, sites in sites_of.items():
         groups[tuple(sorted(sites))].append(subject)
     counts = {"source": config.source_counts, "target": config.target_counts}
-    roles = _roles_of_sites(cases, config) if any(c != SplitCounts() for c in counts.values()) else {}
+    roles = roles_of_sites(cases, config) if any(c != SplitCounts() for c in counts.values()) else {}
     chosen = dict(given)
     for sites, subjects in groups.items():
         of_sites = {roles.get(site, "") for site in sites}
@@ -53,7 +53,7 @@ def assign_splits(cases: Sequence[Case], config: DataConfig) -> list[Case]:
     return [replace(case, split=chosen[case.subject]) for case in cases]
 
 
-def _roles_of_sites(cases: Sequence[Case], config: DataConfig) -> dict[str, str]:
+def roles_of_sites(cases: Sequence[Case], config: DataConfig) -> dict[str, str]:
     """Site -> role, of the sites that have one."""
     return {case.site: case.role for case in assign_roles(cases, config.source, config.target) if case.role}
 
@@ -79,12 +79,13 @@ def _divide(
         )
     names: list[str] = []
     for split, fraction in fractions.items():
-        wanted = numbers.get(split, _share(n, fraction / rest))
+        wanted = numbers.get(split, share(n, fraction / rest))
         names += [split] * min(wanted, n - len(names) - 1)
     return dict(zip(ordered, [*names, *["train"] * (n - len(names))], strict=True))
 
 
-def _share(n: int, fraction: float) -> int:
+def share(n: int, fraction: float) -> int:
+    """How many of ``n`` subjects a fraction is: at least one, unless it is 0."""
     return max(1, round(n * fraction)) if fraction > 0 else 0
 
 

@@ -83,5 +83,6 @@ def _no_upper_bound(directory: Path, methods: list[Method]) -> list[str]:
 def _train_cases(directory: Path) -> Counter[str]:
     from mdx.runs.folders import read_splits
 
-    table = read_splits(directory)
+    first_fold = directory / "folds" / "0"
+    table = read_splits(first_fold if first_fold.is_dir() else directory)
     return Counter(table.loc[table["split"] == "train", "site"])

@@ -269,6 +269,10 @@ def _difference(a: Any, b: Any) -> str:
     if cases:
         said.append(f"{cases} test case(s) of {subjects} subject(s) are not in both")
     both = a.merge(b, on="case", suffixes=("", "_b"))
+    if {"fold", "fold_b"} <= set(both.columns):
+        moved = both[both["fold"] != both["fold_b"]]
+        if len(moved):
+            said.append(f"{len(moved)} case(s) of {moved['subject'].nunique()} subject(s) are tested in another fold")
     moved = both[both["split"] != both["split_b"]]
     if len(moved):
         said.append(f"{len(moved)} case(s) of {moved['subject'].nunique()} subject(s) are in another split")

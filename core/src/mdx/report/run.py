@@ -164,14 +164,18 @@ def _drawing(svg: str) -> Any:
 
 def _cohort(directory: Path) -> dict[str, Any]:
     table = read_splits(directory)
+    splits = {name: table["split"] == name for name in ("train", "val", "test")}
+    if "fold" in table:  # each tests those that the others train on
+        splits = {f"fold {fold}": table["fold"] == fold for fold in sorted(set(table["fold"]), key=int)}
     sites = []
     for site, role in site_roles(directory).items():
         part = table[table["site"] == site]
         row = {"site": site, "role": role, "subjects": part["subject"].nunique()}
-        sites.append(row | {s: int((part["split"] == s).sum()) for s in ("train", "val", "test")})
-    shared = int((table.groupby("subject")["split"].nunique() > 1).sum())
+        sites.append(row | {"cases": [int(chosen[part.index].sum()) for chosen in splits.values()]})
+    shared = int((table.groupby("subject")["fold" if "fold" in table else "split"].nunique() > 1).sum())
     target = any(row["role"] == "target" for row in sites)
-    return {"sites": sites, "has_target": target, "subjects": int(table["subject"].nunique()), "in_two_splits": shared}
+    subjects = int(table["subject"].nunique())
+    return {"sites": sites, "splits": list(splits), "has_target": target, "subjects": subjects, "in_two_splits": shared}
 
 
 def _notes(methods: list[Method]) -> list[str]:

@@ -79,6 +79,11 @@ def is_run(path: Path) -> bool:
     return (path / "provenance.json").is_file()
 
 
+def is_folds(path: Path) -> bool:
+    """Whether a folder holds the runs of a cross-validation, scored as one."""
+    return (path / FOLDS).is_file()
+
+
 def remove_leftovers(directory: Path) -> None:
     """Remove temporary files of a process that was killed while it wrote; only for who holds the directory."""
     for path in directory.rglob(".*"):
@@ -98,12 +103,18 @@ def find_run(path: str | Path) -> Path:
 
 def final_checkpoint(run: Path) -> Path:
     """The checkpoint that ``apply`` uses. Raises DataError if the run never finished training."""
-    path = find_run(run) / "checkpoints" / "final.safetensors"
+    directory = find_run(run)
+    if is_folds(directory):
+        remedy = f"name one of them: {directory / 'folds' / '0'}"
+        raise UsageError("holds the networks of several folds, and one is needed", remedy, directory)
+    path = directory / "checkpoints" / "final.safetensors"
     if not path.exists():
         raise DataError("the run has not finished training", f"go on with 'mdx resume {run}'", run)
     return path
 
 
+FOLDS = "folds.json"
+"""In a folder of folds: ``members``, the run of each fold by its path from there."""
 LEFTOVER = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)*")
 """Names that ``mdx.files.replacing`` gives to what is not finished."""
 AGAIN = "copy the whole run directory, or run again"
@@ -111,7 +122,7 @@ KINDS: dict[str, type] = {
     "provenance.json": dict, "summary.json": list, "sweep.json": dict, "reproduction.json": dict,
     "comparison.json": dict, "status.json": dict, "timings.json": dict, "confounding.json": dict, "details.json": dict,
     "notes.json": list, "seen.json": dict, "evaluation.json": dict, "fingerprint.json": dict,
-    "pictures.json": dict, "intensities.json": dict,
+    "pictures.json": dict, "intensities.json": dict, "folds.json": dict,
 }  # fmt: skip
 """What each JSON file holds."""
 ROWS: dict[str, type] = {"summary.json": dict, "notes.json": str}
@@ -130,6 +141,7 @@ ENTRIES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "sweep.json": {"jobs": list},
     "seen.json": {"digests": list, "subjects": list},
     "status.json": {"state": str},
+    "folds.json": {"members": list},
 }  # fmt: skip
 """What these keys of an object, or of each object of a list, hold."""
 
@@ -220,6 +232,12 @@ def _header(path: Path) -> list[str]:
 def is_done(directory: Path) -> bool:
     """Whether the run has finished."""
     return (directory / "done").exists()
+
+
+def finish(directory: Path) -> None:
+    """Say that the run has finished."""
+    write_atomically(directory / "done", now() + "\n")
+    set_status(directory, "done")
 
 
 def set_status(directory: Path, state: str, **facts: Any) -> None:

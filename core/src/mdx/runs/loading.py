@@ -19,7 +19,7 @@ from mdx.plugins.discovery import Plugin, find_plugin
 from mdx.plugins.manifest import Variant
 from mdx.plugins.variants import taken
 from mdx.runs.checkpoint import load_tree
-from mdx.runs.folders import final_checkpoint, find_run, read_json
+from mdx.runs.folders import final_checkpoint, find_run, is_folds, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -76,9 +76,15 @@ class LoadedRun:
 def load_run(path: str | Path, device: str | torch.device = "cpu") -> LoadedRun:
     """Load the run at ``path``; its training data need not exist any more, unless the method says it needs them.
 
+    Of a folder of folds it is the ensemble of their runs.
+
     Raises UsageError if there is no run, DataError if it has not finished training, PluginError without its plugin.
     """
     directory = find_run(path)
+    if is_folds(directory):
+        from mdx.runs.ensemble import load_folds
+
+        return load_folds(directory, device)
     facts = read_json(directory / "provenance.json")
     plugin = find_plugin(facts["plugin"])
     assert plugin.manifest is not None  # find_plugin returns working plugins only

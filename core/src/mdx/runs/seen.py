@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,13 @@ def record_seen(data: Dataset, directory: Path) -> None:
     """Write down the train and val cases of a dataset and of its cohorts."""
     cases = [c for part in (data, *data.cohorts.values()) for c in part.where(split=["train", "val"]).cases]
     found = digests(cases)
-    write_json(
-        directory / FILE,
-        {
-            "digests": sorted({d for each in found.values() for d in each}),
-            "subjects": sorted({(c.subject, c.site) for c in cases}),
-        },
-    )
+    subjects = {(c.subject, c.site) for c in cases}
+    write_seen({d for each in found.values() for d in each}, subjects, directory)
+
+
+def write_seen(digests: AbstractSet[str], subjects: AbstractSet[tuple[str, str]], directory: Path) -> None:
+    """Write down what trained whatever is in a directory."""
+    write_json(directory / FILE, {"digests": sorted(digests), "subjects": sorted(subjects)})
 
 
 def read_seen(directory: Path) -> Seen:

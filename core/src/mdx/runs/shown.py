@@ -66,7 +66,12 @@ class Shown:
             entries[titles.index(entry["title"])] = entry
         else:
             entries.append(entry)
-        write_json(self.directory / FILE, entries)
+        write_shown(self.directory, entries)
+
+
+def write_shown(directory: Path, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Let these be the entries of a directory."""
+    write_json(directory / FILE, list(entries))
 
 
 def read_shown(directory: Path) -> list[dict[str, Any]]:

@@ -196,5 +196,4 @@ def _sites(job: Job) -> list[str]:
     from mdx.data.open import open_dataset
 
     plan = job.plan()
-    config = plan.settings.data.model_copy(update={"source": (), "target": (), "labelled": None})
-    return list(open_dataset(plan.data, config).task.sites)
+    return list(open_dataset(plan.data, plan.settings.data.elsewhere()).task.sites)

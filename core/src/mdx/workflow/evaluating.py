@@ -14,7 +14,7 @@ from mdx.errors import DataError, RefusedError, UsageError
 from mdx.files import cannot_write, refuse_to_replace, write_json
 from mdx.interfaces.dataset import Dataset
 from mdx.plugins.manager import HookCaller, installed_hooks
-from mdx.runs.folders import is_run, read_json
+from mdx.runs.folders import is_folds, is_run, read_json
 from mdx.runs.loading import LoadedRun
 from mdx.runs.seen import read_seen
 from mdx.workflow.applying import loaded_for, require_known_site
@@ -41,11 +41,12 @@ def evaluate_run(
     facts = read_json(loaded.directory / "provenance.json")
     settings = loaded.settings
     if uri is None:
+        _refuse_own_cases_of_folds(loaded)
         own = open_dataset(facts["data"], settings.data, (loaded.task.kind,))
         data, name = own.where(split="test"), "own-test-cases"
     else:
         # sites of another table need not be those of the run
-        elsewhere = settings.data.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None})
+        elsewhere = settings.data.elsewhere()
         data, name = open_dataset(uri, elsewhere, (loaded.task.kind,)), case_name(Path(uri.partition(":")[2] or uri))
         data = _with_roles_of_the_run(_unseen(_test_cases(data), loaded), facts)
         for column in settings.data.groups:
@@ -69,6 +70,15 @@ def evaluate_run(
     write_json(folder / "evaluation.json", {"data": absolute_uri(uri) if uri else None, "n_cases": len(data)})
     score(loaded, data, folder, hooks)
     return folder, read_json(folder / "summary.json")
+
+
+def _refuse_own_cases_of_folds(loaded: LoadedRun) -> None:
+    """Raise RefusedError for an ensemble: whoever is tested in one fold has trained the others."""
+    if is_folds(loaded.directory):
+        raise RefusedError(
+            "every case has trained some of the folds; scores.csv holds its score by the run that had not seen it",
+            "give other cases with --data", loaded.directory.name,
+        )  # fmt: skip
 
 
 def _same_evaluation(folder: Path, uri: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from mdx import console, progress, stopping
 from mdx.data.checks import check, require_groups
 from mdx.data.open import open_dataset
 from mdx.errors import DataError, RefusedError
-from mdx.files import write_atomically
 from mdx.interfaces.dataset import Dataset
 from mdx.interfaces.own_network import OwnNetwork
 from mdx.plugins.activation import adapter_types, own_network_type
 from mdx.report.run import write_report
 from mdx.runs import folders
+from mdx.runs.linking import take_over
 from mdx.training import processes
 from mdx.training.device import take_threads
 from mdx.workflow.identity import changes, identity, unfinished_like
@@ -66,6 +67,8 @@ def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str
         require(plan, data)
         own = own_network(plan, data)
         name = identity(plan, data)
+        if not again and not os.environ.get("RANK"):  # of several processes none may find what another has not
+            take_over(out, plan.plugin.name, name)
         directory = folders.claim(out, plan.plugin.name, name, again)
         if not folders.is_run(directory) and not again:
             for beside in unfinished_like(plan, out):
@@ -84,6 +87,8 @@ def resume(path: str | Path) -> Result:
     directory = folders.find_run(path)
     if folders.is_done(directory):
         return Result(directory, found=True)
+    if folders.is_folds(directory):
+        raise RefusedError("the folds have not been put together", "give their 'mdx run --folds' again", directory)
     stopping.working_on(directory)
     with progress.telling(processes.rank_of_launch() == 0):
         return _resume(directory)
@@ -131,8 +136,7 @@ def _carry_out(
             progress.phase("page")
             write_report(directory)
             progress.finished()
-            write_atomically(directory / "done", folders.now() + "\n")
-            folders.set_status(directory, "done")
+            folders.finish(directory)
         except BaseException as error:
             stopping.acknowledge()
             folders.record_failure(directory, error)
@@ -197,6 +201,23 @@ def _follow(plan: Plan, data: Dataset, directory: Path) -> Result:
 
 def open_data(plan: Plan) -> Dataset:
     """The plan's data, opened and checked. Raises DataError with everything that is wrong with them."""
+    data = open_unchecked(plan)
+    read_as = {name: plan.settings.of_cohort(name) for name in plan.cohorts}
+    for name, part in {"": data, **data.cohorts}.items():
+        report = check(part, read_as.get(name, plan.settings.data))
+        try:
+            report.raise_if_bad()
+        except DataError as error:
+            if not name:
+                raise
+            raise DataError(f"the cohort '{name}': {error.what}", error.remedy, error.where) from error
+        for problem in report.warnings:
+            console.note(f"warning: {f'cohort {name}: ' if name else ''}{problem}")
+    return data
+
+
+def open_unchecked(plan: Plan) -> Dataset:
+    """The plan's data, whose files nobody has read yet. Raises DataError for another task or dimension."""
     capabilities, declared = plan.manifest.capabilities, plan.manifest.cohorts
     tasks = capabilities.tasks if capabilities else ()
     data = open_dataset(plan.data, plan.settings.data, tasks)
@@ -216,16 +237,6 @@ def open_data(plan: Plan) -> Dataset:
             f"{plan.plugin.name} is for {taken} images, these are {data.task.dims}-D", "choose another plugin"
         )
     require_groups(data, plan.settings.data)
-    for name, part in {"": data, **data.cohorts}.items():
-        report = check(part, read_as.get(name, plan.settings.data))
-        try:
-            report.raise_if_bad()
-        except DataError as error:
-            if not name:
-                raise
-            raise DataError(f"the cohort '{name}': {error.what}", error.remedy, error.where) from error
-        for problem in report.warnings:
-            console.note(f"warning: {f'cohort {name}: ' if name else ''}{problem}")
     return data
 
 

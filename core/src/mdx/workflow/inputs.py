@@ -140,7 +140,7 @@ def _of_cases(cases: Sequence[Case]) -> Iterator[Input]:
 
 def _as_elsewhere(config: DataConfig) -> DataConfig:
     """As another table is read, which need not have the run's sites or its labels."""
-    return config.model_copy(update={"source": (), "target": (), "reference": None, "labelled": None, "label": "mask"})
+    return config.elsewhere().model_copy(update={"label": "mask"})
 
 
 def _too_few(shown: str, count: int, config: DataConfig) -> str:

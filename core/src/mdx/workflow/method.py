@@ -25,7 +25,9 @@ from mdx.training.run import Run
 from mdx.workflow.planning import Plan
 from mdx.workflow.scores import score
 
-NOT_PREPROCESSING = {"source", "target", "reference", "labelled", "labelled_role", "labelled_seed", "groups"}
+NOT_PREPROCESSING = {
+    "source", "target", "reference", "labelled", "labelled_role", "labelled_seed", "groups", "folds", "fold",
+}  # fmt: skip
 SIMULATED = "The data are simulated: no number of this run is evidence of performance at a real site."
 
 

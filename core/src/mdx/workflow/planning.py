@@ -79,6 +79,11 @@ class Plan:
         layers = tuple((k, variant.values if k.startswith("variant") else v) for k, v in self.layers)
         return replace(self, variant=variant, settings=_settings(self.plugin, variant, layers), baselines=(), notes=())
 
+    def told(self, values: Mapping[str, Any]) -> Plan:
+        """The same plan with more of what ``--set`` takes."""
+        layers = tuple((k, {**v, **values} if k == "--set" else v) for k, v in self.layers)
+        return replace(self, layers=layers, settings=_settings(self.plugin, self.variant, layers))
+
 
 def make_plan(
     plugin: str,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mdx.data.config import DataConfig
 from mdx.data.problems import Problem
-from mdx.interfaces.dataset import Case, Dataset, Sample, Task, TaskKind
+from mdx.interfaces.dataset import Case, Dataset, Sample, Task, TaskKind, has_label
 from mdx.interfaces.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -60,6 +60,14 @@ class Label(ABC):
     def shown(self, case: Case, config: DataConfig) -> Case:
         """The row as the data set holds it."""
         return case
+
+    def is_known(self, case: Case, column: str) -> bool:
+        """Whether the row has such a truth."""
+        return not column or has_label(case, column)
+
+    def stratum(self, case: Case, column: str) -> str:
+        """What folds hold equal parts of, besides sites: here whether a case has a truth."""
+        return "" if self.is_known(case, column) else "unlabelled"
 
     def reference(self, config: DataConfig) -> str | None:
         """The site whose look test cases are given; None for tasks without one."""

@@ -42,6 +42,10 @@ class Classes(Label):
         few = all(isinstance(v, int) for v in found) and len(found) <= MOST_CLASSES_OF_NUMBERS
         return few or any(isinstance(v, str) for v in found)
 
+    def stratum(self, case: Case, column: str) -> str:
+        """The class."""
+        return f"class {case.columns[column]}" if self.is_known(case, column) else "unlabelled"
+
     def details(self, cases: Sequence[Case], column: str, config: DataConfig) -> dict[str, Any]:
         """The classes, sorted."""
         found = {value for case in cases if (value := case.columns.get(column)) is not None}
