@@ -16,7 +16,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from mdx.errors import RefusedError
 from mdx.report.comparison import compare, write_comparison
-from mdx.report.comparison_text import comparison_text, sentences, told
+from mdx.report.comparison_text import comparison_answer, comparison_text, sentences, told
 from mdx.runs.shown import Shown
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -150,7 +150,7 @@ def test_the_leading_group_is_the_target_unless_another_role_is_asked_for(three:
 
 def test_every_role_and_site_is_a_group(three: list[Path]) -> None:
     groups = [g["group"] for g in facts_of(*three)["metrics"][0]["groups"]]
-    assert groups == ["role=target", "all", "role=source", "site=A", "site=B", "site=C"]
+    assert groups == ["role=target", "all", "role=source", "site=B", "site=C", "site=A"]
 
 
 def test_without_roles_all_cases_lead(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_of_a_signed_error_the_distance_to_zero_is_compared(tmp_path: Path) -> N
     write_run(tmp_path / "high", "high", {"volume_error_percent": np.full(N, 20.0)})
     facts = facts_of(tmp_path / "low", tmp_path / "high")
     assert [m["mean"] for m in lead(facts)["methods"]] == [20, 30]
-    assert "high has the lowest distance of the volume error percent from 0" in sentences(facts)[0]
+    assert "'high' has the lowest distance of the volume error percent from 0" in sentences(facts)[0]
 
 
 def test_who_read_labels_of_the_target_is_compared_but_not_ranked(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_who_read_labels_of_the_target_is_compared_but_not_ranked(tmp_path: Path
     facts = facts_of(*(tmp_path / n for n in ("a", "b", "oracle")))
     assert {r["method"] for r in lead(facts)["ranks"]} == {"a", "b"}
     assert len(lead(facts)["pairs"]) == 3
-    assert any("not ranked: oracle" in s for s in sentences(facts))
+    assert any("not ranked: 'oracle'" in s for s in sentences(facts))
 
 
 def test_kappa_and_auroc_are_those_of_scikit_learn(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_first_baseline_of_the_plugin_is_the_reference_unless_another_or_all
     assert {b for _, b in pairs["other"]} == {"other"}
     assert len(pairs["all"]) == 6
     facts = facts_of(run)
-    assert "plain is told apart from own" in " ".join(sentences(facts))
+    assert "'plain' is told apart from 'own'" in " ".join(sentences(facts))
     assert {p["a"]: told(p) for p in lead(facts)["pairs"]} == {"own": True, "other": False, "oracle": False}
 
 
@@ -228,11 +228,32 @@ def test_the_first_baseline_of_the_plugin_is_the_reference_unless_another_or_all
 
 def test_a_difference_beyond_chance_is_said_and_one_within_is_not(three: list[Path]) -> None:
     said = " ".join(sentences(facts_of(*three)))
-    assert "clever has the highest surface dice" in said
-    assert re.search(r"clever is told apart from .*plain \(\+0\.\d+ \[\+0\.\d+, \+0\.\d+\], p < 0\.001\)", said)
-    assert "other is told" not in said
+    assert "'clever' has the highest surface dice" in said
+    assert re.search(
+        r"'clever' is told apart from .*'plain' \(\+0\.\d+ \[\+0\.\d+, \+0\.\d+\], p by Holm < 0\.001\)", said
+    )
+    assert "'other' is told" not in said
     same = " ".join(sentences(facts_of(*three, reference="plain")))
-    assert "plain is told apart from clever (-0." in same and "not from other." in same
+    assert "'plain' is told apart from 'clever' (-0." in same and "not from 'other'." in same
+
+
+def test_the_page_opens_with_whether_any_method_beats_the_reference(three: list[Path]) -> None:
+    def ask(reference: str) -> tuple[str, str]:
+        return comparison_answer(facts_of(*three, reference=reference))
+
+    assert ask("plain")[0] == "gain"
+    assert ask("plain")[1].startswith("'clever' is better in surface dice than the reference 'plain': +0.0")
+    assert ask("clever")[0] == "harm"
+    assert ask("all") == ("gain", ask("all")[1]) and "is better in surface dice than each" in ask("all")[1]
+
+
+def test_a_comparison_links_to_runs_only_where_no_folder_of_the_users_is_named(three: list[Path]) -> None:
+    for run in three:
+        (run / "report.html").write_text("")
+    above = three[0].parent.parent
+    facts = facts_of(*three)
+    assert f'href="../runs/{three[0].name}/report.html"' in write_comparison(above / "out", facts).read_text()
+    assert "report.html" not in write_comparison(above / "secret" / "of" / "out", facts).read_text()
 
 
 def test_three_subjects_are_too_few_for_a_verdict(tmp_path: Path) -> None:
@@ -262,11 +283,11 @@ def test_whether_the_order_holds_over_seeds_is_said(tmp_path: Path) -> None:
     same = sentences(facts_of(*(tmp_path / f"{n}{s}" for n in "ab" for s in (0, 1))))
     assert "The order of the methods is the same at all 2 seeds." in same
     changed = sentences(compare([tmp_path]))
-    assert "The order of the methods changes with the seed; first place over 3 seeds: a 2, b 1." in changed
+    assert "The order of the methods changes with the seed; first place over 3 seeds: 'a' 2, 'b' 1." in changed
     for seed in (0, 1, 2):
         write_run(tmp_path / f"c{seed}", "c", BASE + 0.1, seed=seed)
     behind = sentences(compare([tmp_path]))
-    assert "c stays first at all 3 seeds, the order behind changes." in behind
+    assert "'c' stays first at all 3 seeds, the order behind changes." in behind
 
 
 def test_page_tables_and_json_show_the_same_numbers(three: list[Path], tmp_path: Path) -> None:

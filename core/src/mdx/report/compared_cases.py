@@ -84,7 +84,8 @@ class ComparedCases:
         roles = [r for r in sorted({r for r in role if r}) if len(set(role)) > 1 or leading == f"role={r}"]
         made = {"all": np.arange(len(role))}
         made |= {f"role={r}": np.flatnonzero(role == r) for r in roles}
-        made |= {f"site={s}": np.flatnonzero(site == s) for s in sorted(set(site))}
+        targets = set(site[role == "target"])
+        made |= {f"site={s}": np.flatnonzero(site == s) for s in sorted(set(site), key=lambda s: (s not in targets, s))}
         for name in group_columns(self.facts):
             values = self.facts[f"{GROUP}{name}"]
             made |= {f"{name}={v}": np.flatnonzero(values == v) for v in sorted(set(values.dropna()))}

@@ -11,10 +11,22 @@ from mdx.errors import RefusedError, UsageError, nearest
 from mdx.evaluation.statistics import GROUP, goodness, group_columns
 from mdx.files import cannot_write, plain, write_atomically, write_json
 from mdx.report import comparison_figures as figures
+from mdx.report.answer import MARKS
 from mdx.report.compared_cases import ComparedCases, of_metric
-from mdx.report.comparison_text import group_words, mean_text, number, p_value, score_words, sentences, spread, told
+from mdx.report.comparison_text import (
+    comparison_answer,
+    group_words,
+    mean_text,
+    number,
+    p_value,
+    score_words,
+    sentences,
+    spread,
+    told,
+)
 from mdx.report.methods import NOT_OF_A_METHOD, Scored, refuse_unfair, scored_methods
-from mdx.report.pages import write_page
+from mdx.report.next_steps import link_between
+from mdx.report.pages import names_as_code, write_page
 from mdx.report.shown import tables_of_methods, tables_shown
 from mdx.report.text import MAIN_METRICS
 from mdx.runs.folders import read_json, read_scores
@@ -177,6 +189,7 @@ def _about(name: str, runs: Sequence[Scored]) -> dict[str, Any]:
     facts = {key: runs[0].facts[key] for key in SEEDS_EQUAL}
     return {"name": name, "variant": runs[0].facts["variant"], **facts, "seeds": sorted(m.seed for m in runs),
             "runs": [m.run.name for m in sorted(runs, key=lambda m: m.seed)],
+            "paths": [str(m.run.resolve()) for m in sorted(runs, key=lambda m: m.seed)],
             "tables": tables_shown(min(runs, key=lambda m: m.seed).directory)}  # fmt: skip
 
 
@@ -217,14 +230,19 @@ def write_comparison(directory: Path, facts: Mapping[str, Any]) -> Path:
         rows = [{"metric": m["metric"], "better": m["better"], "group": g["group"]} | row
                 for m in facts["metrics"] for g in m["groups"] for row in g[key]]  # fmt: skip
         write_atomically(directory / name, csv_text(rows))
-    return write_page(directory / "comparison.html", "comparison.html.j2", _context(facts))
+    return write_page(directory / "comparison.html", "comparison.html.j2", _context(facts, directory))
 
 
-def _context(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _context(facts: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     lead = facts["metrics"][0]
     reading = [m["name"] for m in facts["methods"] if m["target_labels"] == "train"]
+    names = [m["name"] for m in facts["methods"]]
+    mark, answer = comparison_answer(facts)
+    said = [names_as_code(sentence, names) for sentence in (answer, *sentences(facts))]
     return {
-        "facts": facts, "lead": lead, "others": facts["metrics"][1:], "sentences": sentences(facts),
+        "facts": facts, "lead": lead, "others": facts["metrics"][1:], "mark": mark, "symbol": MARKS[mark],
+        "sentences": said, "runs_of": lambda m: [(run, link_between(directory, Path(path)))
+                                                 for run, path in zip(m["runs"], m["paths"], strict=True)],
         "score_words": score_words, "group_words": group_words, "mean_text": mean_text, "number": number,
         "spread": spread, "p_value": p_value, "told": told,
         "forest": figures.forest(lead), "sites": figures.by_site(lead), "slopes": figures.by_subject(lead),

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mdx.evaluation.statistics import goodness
+from mdx.report.answer import CANNOT_TELL, GAIN, HARM
 from mdx.report.text import metric_words
 from mdx.report.verdicts import ENOUGH_SUBJECTS, LEVEL, p_text
 
@@ -60,6 +62,39 @@ def told(pair: Facts) -> bool:
     return (low > 0 or high < 0) and (p < LEVEL if p is not None else pair["p"] is None)
 
 
+def comparison_answer(facts: Facts) -> tuple[str, str]:
+    """(mark, sentence): whether any ranked method beats the reference, or where there is none, the best all others."""
+    metric = facts["metrics"][0]
+    group = metric["groups"][0]
+    ranked = set(facts["ranked"])
+    best = next((r["method"] for r in sorted(group["ranks"], key=lambda r: r["rank"])), None)
+    about = facts["reference"] or best
+    pairs = [p for p in group["pairs"] if about in (p["a"], p["b"]) and {p["a"], p["b"]} <= ranked]
+    pairs = [p for p in pairs if p["difference"] is not None]
+    if about is None or not pairs:
+        return CANNOT_TELL, "No two methods can be held against each other."
+    words, n = score_words(metric), group["n_subjects"]
+    ways = {_other(p, about): (goodness(1.0, metric["better"]) * _seen_from(p, about), p) for p in pairs}
+    name, (_, pair) = min(ways.items(), key=lambda item: item[1][0])  # the other that does best beside ``about``
+    gap = _gap(pair, name)
+    if n < ENOUGH_SUBJECTS:
+        return CANNOT_TELL, f"'{name}' against '{about}' in {words}: {gap}; {n} subjects are too few for a verdict."
+    worse = [f"'{other}'" for other, (way, p) in ways.items() if told(p) and way > 0]
+    if facts["reference"] is None:
+        if all(told(p) for p in pairs):
+            return GAIN, f"'{about}' is better in {words} than each of the others; next is '{name}' ({gap})."
+        return CANNOT_TELL, f"'{about}' is first in {words}, but cannot be told from '{name}' ({gap})."
+    if told(pair) and ways[name][0] < 0:
+        return GAIN, f"'{name}' is better in {words} than the reference '{about}': {gap}; {n} subjects."
+    if len(worse) == len(pairs):
+        return HARM, f"Every method is worse in {words} than the reference '{about}'; the best is '{name}': {gap}."
+    return CANNOT_TELL, f"No method can be told to be better in {words} than the reference '{about}'; '{name}': {gap}."
+
+
+def _seen_from(pair: Facts, name: str) -> float:
+    return pair["difference"] if pair["a"] == name else -pair["difference"]
+
+
 def sentences(facts: Facts) -> list[str]:
     """What was found for the first metric in the leading group."""
     metric = facts["metrics"][0]
@@ -68,7 +103,7 @@ def sentences(facts: Facts) -> list[str]:
     made += _seeds(metric)
     apart = [m["name"] for m in facts["methods"] if m["name"] not in facts["ranked"]]
     if apart:
-        made.append(f"Trained on labels of the target, so compared but not ranked: {', '.join(apart)}.")
+        made.append(f"Trained on labels of the target, so compared but not ranked: {', '.join(map(_quoted, apart))}.")
     return made
 
 
@@ -88,24 +123,25 @@ def _order(metric: Facts, group: Facts, facts: Facts) -> list[str]:
     best_of = {"max": "highest", "min": "lowest"}[metric["better"]]
     first, same = (f"{100 * share:.0f} %" for share in (sum(r["shares"][0] for r in best), group["order_stays"]))
     made = [
-        f"{' and '.join(r['method'] for r in best)} {'has' if len(best) == 1 else 'have'} the {best_of} "
+        f"{' and '.join(_quoted(r['method']) for r in best)} {'has' if len(best) == 1 else 'have'} the {best_of} "
         f"{score_words(metric)}, {mean_text(row)}. Had other subjects been scanned, first place would stay so in "
         f"{first} and the order of all {len(ranks)} methods in {same} of 2000 resamplings."
     ]
     about = facts["reference"] or name
     pairs = [p for p in group["pairs"] if about in (p["a"], p["b"]) and {p["a"], p["b"]} <= set(facts["ranked"])]
-    said = [f"{_other(p, about)} ({_gap(p, about)})" for p in pairs if told(p)]
-    unsaid = [_other(p, about) for p in pairs if not told(p)]
+    said = [f"{_quoted(_other(p, about))} ({_gap(p, about)})" for p in pairs if told(p)]
+    unsaid = [_quoted(_other(p, about)) for p in pairs if not told(p)]
     if said:
         made.append(
-            f"{about} is told apart from {', '.join(said)}" + (f"; not from {', '.join(unsaid)}." * bool(unsaid) or ".")
+            f"'{about}' is told apart from {', '.join(said)}"
+            + (f"; not from {', '.join(unsaid)}." * bool(unsaid) or ".")
         )
     elif unsaid:
-        made.append(f"{about} cannot be told apart from {', '.join(unsaid)}.")
+        made.append(f"'{about}' cannot be told apart from {', '.join(unsaid)}.")
     made += _too_many_pairs(metric, group, facts)
     if row.get("worst") is not None:
         made.append(
-            f"The worst site of {name} is {row['worst']} ({number(row['worst_mean'])} {spread(row, name='worst_')}), "
+            f"The worst site of '{name}' is {row['worst']} ({number(row['worst_mean'])} {spread(row, name='worst_')}), "
             f"{number(row['gap'])} {spread(row, name='gap_')} from its best, {row['best']}."
         )
     return made
@@ -124,6 +160,10 @@ def _too_many_pairs(metric: Facts, group: Facts, facts: Facts) -> list[str]:
     ]
 
 
+def _quoted(name: str) -> str:
+    return f"'{name}'"
+
+
 def _other(pair: Facts, name: str) -> str:
     return pair["b"] if pair["a"] == name else pair["a"]
 
@@ -132,7 +172,7 @@ def _gap(pair: Facts, name: str) -> str:
     """The difference seen from ``name``."""
     sign = 1 if pair["a"] == name else -1
     ends = sorted(sign * pair[end] for end in ("low", "high"))
-    p = "" if pair["p_holm"] is None else f", p {p_text(pair['p_holm'])}"
+    p = "" if pair["p_holm"] is None else f", p by Holm {p_text(pair['p_holm'])}"
     return f"{sign * pair['difference']:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]{p}"
 
 
@@ -144,9 +184,11 @@ def _seeds(metric: Facts) -> list[str]:
         return [f"The order of the methods is the same at all {len(whole)} seeds."]
     first = [[n for n, r in ranks.items() if r == min(ranks.values())] for ranks in whole]
     if all(names == first[0] for names in first):
-        return [f"{' and '.join(first[0])} stays first at all {len(whole)} seeds, the order behind changes."]
+        return [
+            f"{' and '.join(map(_quoted, first[0]))} stays first at all {len(whole)} seeds, the order behind changes."
+        ]
     counts = Counter(name for names in first for name in names)
-    places = ", ".join(f"{name} {n}" for name, n in counts.most_common())
+    places = ", ".join(f"'{name}' {n}" for name, n in counts.most_common())
     return [f"The order of the methods changes with the seed; first place over {len(whole)} seeds: {places}."]
 
 
@@ -162,7 +204,8 @@ def comparison_text(facts: Facts, plain: bool = True) -> Any:
         tests = "" if metric["of_sets"] else ", p by Wilcoxon"
         tests += f" and Holm over {group['family']}" if tests and group["family"] else ""
         blocks.append((f"differences{tests}", *_pairs(group, several)))
-    said = [*sentences(facts), *(f"note: {note}" for note in facts["notes"])]
+    mark, answer = comparison_answer(facts)
+    said = [f"{mark[0].upper()}{mark[1:]}. {answer}", *sentences(facts), *(f"note: {note}" for note in facts["notes"])]
     if plain:
         return "\n\n".join(
             ["\n".join([title, *_aligned([heads, *rows])]) for title, heads, rows in blocks] + ["\n".join(said)]
@@ -185,7 +228,7 @@ def _methods(facts: Facts, group: Facts, several: bool) -> tuple[list[str], list
 
 
 def _pairs(group: Facts, several: bool) -> tuple[list[str], list[list[str]]]:
-    heads = ["pair", "difference", "better / worse", "effect", "p", "p (Holm)", *(["seeds"] if several else [])]
+    heads = ["pair", "difference", "better / worse", "effect", "p (raw)", "p (Holm)", *(["seeds"] if several else [])]
     rows = [
         [f"{p['a']} - {p['b']}", f"{number(p['difference'], '+.3f')} {spread(p, '+.3f')}".strip(),
          "-" if p["wins"] is None else f"{p['wins']} / {p['losses']} of {p['n_subjects']}", number(p["effect"], "+.2f"),

@@ -60,22 +60,21 @@ def chosen(methods: Sequence[Method]) -> list[str]:
 
 def _budgets(methods: Sequence[Method]) -> list[str]:
     """Steps of the optimiser behind each method's weights, shared stages included, and the seconds of its own."""
-    steps = {m.name: s for m in methods if (s := _steps(m.directory)) is not None}
+    by_steps: dict[int, list[str]] = {}
+    for m in methods:
+        if (steps := _steps(m.directory)) is not None:
+            by_steps.setdefault(steps, []).append(f"'{m.name}'")
     said = []
-    if len(steps) > 1 and len(set(steps.values())) == 1:
-        said.append(f"Equal budgets: {next(iter(steps.values()))} steps each.")
-    elif steps:
-        said.append(f"Steps: {_listed(steps)}.")
+    if len(by_steps) == 1 and len(methods) > 1:
+        said.append(f"Equal budgets: {next(iter(by_steps))} steps each.")
+    elif by_steps:
+        said.append("Steps: " + "; ".join(f"{n} of {', '.join(names)}" for n, names in by_steps.items()) + ".")
     seconds = {m.name: s for m in methods if (s := _seconds(m.directory)) is not None}
-    if seconds:
-        said.append(f"Seconds: {_listed(seconds)}.")
-    if any(s < 1 for s in seconds.values()) and len(seconds) > 1:
-        said.append("A stage that methods share is trained once, and its time counted once.")
+    longer = [f"'{name}' {s:.0f}" for name, s in seconds.items() if s >= 1]
+    if longer:
+        shared = " The others took a stage that is shared." if len(longer) < len(seconds) else ""
+        said.append(f"Seconds: {', '.join(longer)}.{shared}")
     return said
-
-
-def _listed(numbers: Mapping[str, float]) -> str:
-    return ", ".join(f"'{name}' {number:.0f}" for name, number in numbers.items())
 
 
 def _steps(directory: Path) -> int | None:

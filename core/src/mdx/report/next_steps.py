@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,3 +86,16 @@ def page_above(directory: Path) -> str:
     if directory.parent.name != "runs" or not plan.is_file():
         return ""
     return f"../../{read_json(plan).get('page', 'sweep.html')}"
+
+
+def link_between(folder: Path, run: Path) -> str:
+    """The relative path from a page in ``folder`` to that of ``run``, where it names only folders that mdx names.
+
+    Nothing for a run elsewhere: a page is sent to people who should not see folders' names.
+    """
+    relative = Path(os.path.relpath(run / "report.html", folder.resolve())).parts
+    between = [part for part in relative[:-2] if part != ".."]
+    of_many = len(between) == 3 and between[0] in ("sweeps", "reproductions") and between[2] == "runs"
+    if not (run / "report.html").is_file() or relative.count("..") > 2 or not (between == ["runs"] or of_many):
+        return ""
+    return "/".join(relative)

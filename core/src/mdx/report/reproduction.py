@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,14 @@ SIMULATED = (
     "of performance at a real site."
 )
 MOST_PANELS = 12
+SYMBOLS = {"came out": "✓", "partly": "±", "did not come out": "✕", "cannot tell": "?"}
 
 
 def reproduction_text(facts: Mapping[str, Any]) -> str:
     """Published beside measured, the claims and their verdicts, and what stays as published."""
     lines = [f"{facts['plugin']} {facts['table']}: {facts['runs']} runs, seeds {', '.join(map(str, facts['seeds']))}"]
-    lines += [behind(facts)]
+    answer = reproduction_answer(facts)
+    lines += [" ".join([f"{answer['mark'][0].upper()}{answer['mark'][1:]}.", *answer["sentences"]]), behind(facts)]
     if facts.get("overrides"):
         lines += [f"changed by hand: {'; '.join(facts['overrides'])}"]
     for place, metric, cells in places(facts):
@@ -97,6 +101,38 @@ def claim_line(c: Mapping[str, Any]) -> str:
     return f"{text} ({c['difference']:+.3f}{spread}, {c['seeds_that_way']} of {c['seeds']} seeds)"
 
 
+def reproduction_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """``mark``, ``symbol`` and ``sentences``: how many steps of the claimed orders came out, and how surely."""
+    judged = [c for c in facts["claims"] if c["difference"] is not None]
+    sure = [c["low"] is not None and (c["low"] > 0 or c["high"] < 0) for c in judged]
+    ways = [c["difference"] > 0 for c in judged]
+    came = sum(w and s for w, s in zip(ways, sure, strict=True))
+    reverse = sum(s and not w for w, s in zip(ways, sure, strict=True))
+    within = len(judged) - came - reverse
+    mark = (
+        "cannot tell" if not judged or within == len(judged) else "came out" if came == len(judged)
+        else "did not come out" if reverse and not came else "partly"
+    )  # fmt: skip
+    if not judged:
+        text = "No order that the paper claims could be judged." if facts["claims"] else "The table claims no order."
+    else:
+        text = (
+            f"Of {len(judged)} step{'s' if len(judged) > 1 else ''} in the orders that the paper claims, {came} came "
+            f"out with an interval that leaves out 0, {reverse} came out reversed, and {within} cannot be told."
+        )
+    left = len(facts["claims"]) - len(judged)
+    more = [f"{left} could not be judged: a row is missing."] if judged and left else []
+    measured_cells = sum(c["measured"] is not None for c in facts["cells"])
+    more.append(f"{measured_cells} of {len(facts['cells'])} published numbers were measured.")
+    return {"mark": mark, "symbol": SYMBOLS[mark], "sentences": [text, *more]}
+
+
+def _caption(table: str) -> str:
+    """``Table 2`` of ``table2``."""
+    found = re.fullmatch(r"table_?(\w+)", table)
+    return f"Table {found[1]}" if found else table
+
+
 def write_reproduction_page(directory: Path) -> Path:
     """Write reproduction.html into the folder of a reproduction, from its reproduction.json."""
     facts = read_json(directory / "reproduction.json")
@@ -109,6 +145,12 @@ def write_reproduction_page(directory: Path) -> Path:
         "failed": [without_folders(text) for text in facts["failed"]],
         "data": [without_folders(uri) for uri in facts["data"]],
         "overrides": [without_folders(text) for text in facts.get("overrides", [])], "behind": behind(facts),
+        "answer": reproduction_answer(facts), "paper": facts.get("paper") or {}, "caption": _caption(facts["table"]),
+        "runs": sorted(p.parent.name for p in (directory / "runs").glob("*/report.html")),
+        "next": [{"what": "every row with every other, on the same cases",
+                  "command": f"mdx compare {shlex.quote(directory.name)}"},
+                 {"what": "the same on your own data", "command": f"mdx reproduce {facts['plugin']} {facts['table']} "
+                  "--data csv:cohort.csv --set source=A target=B"}],
     }  # fmt: skip
     return write_page(directory / "reproduction.html", "reproduction.html.j2", context)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdx.evaluation.statistics import goodness
-from mdx.report.pages import without_folders, write_page
+from mdx.report.pages import names_as_code, without_folders, write_page
 from mdx.report.shown import as_text, tables_shown
 from mdx.report.text import metric_words
+from mdx.report.verdicts import p_text
 from mdx.runs.folders import read_json
 from mdx.spreadsheets import read_frame
+
+if TYPE_CHECKING:
+    from mdx.report.sweep_answer import Combination
 
 FINISHED = ("done", "found")
 FACTS = ("state", "run", "seconds", "epochs", "seed")
@@ -136,24 +142,62 @@ def matrices(sweep: SweepTable) -> list[tuple[str, list[list[str]]]]:
 
 
 def write_sweep_page(directory: Path) -> Path:
-    """Write sweep.html into the folder of a sweep, from its index.csv."""
+    """Write sweep.html into the folder of a sweep, from its index.csv and the scores of its runs."""
+    from mdx.report.sweep_answer import combinations, sweep_answer
+
     sweep = read_sweep(directory)
-    rows = [([r[c] for c in sweep.labels], [cell(r, m) for m in sweep.metrics], int(r["runs"]))
-            for _, r in sweep.means.iterrows()]  # fmt: skip
+    found = combinations(directory, sweep) if len(sweep.means) else []
+    answer = sweep_answer(sweep, found)
     shades = _shades(sweep)
     context = {
         "plugin": sweep.plugin, "data": without_folders(sweep.data), "labels": sweep.labels,
-        "metrics": [metric_words(m) for m in sweep.metrics], "rows": rows, "n_runs": len(sweep.index),
-        "trainings": trainings(sweep) if rows else "",
+        "metrics": [metric_words(m) for m in sweep.metrics], "rows": _rows(sweep, found), "n_runs": len(sweep.index),
+        "answer": answer and {**answer, "sentences": [_named(text, found) for text in answer["sentences"]]},
+        "compared": sum(one.against is not None for one in found),
+        "at_source": any(one.at_source == one.at_source for one in found), "n_left": len(sweep.unfinished),
+        "trainings": trainings(sweep) if found else "",
         "matrices": [{"name": name, "metric": metric_words(sweep.metrics[0]), "targets": head[1:],
                       "rows": [(r[0], [(text, shades.get(text, 0)) for text in r[1:]]) for r in body]}
                      for name, (head, *body) in matrices(sweep)],
         "left": [(", ".join([*(r[c] for c in sweep.labels), f"seed {r['seed']}"]), r["state"])
                  for _, r in sweep.unfinished.iterrows()],
-        "shown": _tables(directory, sweep),
+        "shown": _tables(directory, sweep), "next": _next(directory, sweep),
         "simulated": sweep.data.startswith("sim:"),
     }  # fmt: skip
     return write_page(directory / "sweep.html", "sweep.html.j2", context)
+
+
+def _named(text: str, found: Sequence[Combination]) -> Any:
+    return names_as_code(text, {one.name for one in found if one.name})
+
+
+def _rows(sweep: SweepTable, found: Sequence[Combination]) -> list[dict[str, Any]]:
+    """A row of the page's table for each combination."""
+    from mdx.report.sweep_answer import difference
+
+    seeds = dict(zip(sweep.index["run"], sweep.index["seed"], strict=True))
+    return [
+        {
+            "labels": [r[c] for c in sweep.labels], "scores": [cell(r, m) for m in sweep.metrics], "told": one.told(),
+            "interval": f"[{one.low:.3f}, {one.high:.3f}]" if one.low == one.low else "",
+            "difference": difference(one.against), "p": p_text(one.against["p_holm"]) if one.against else "-",
+            "source": f"{one.at_source:.3f}" if one.at_source == one.at_source else "-",
+            "runs": [(seeds[run], run) for run in one.runs],
+        }
+        for (_, r), one in zip(sweep.means.iterrows(), found, strict=True)
+    ]  # fmt: skip
+
+
+def _next(directory: Path, sweep: SweepTable) -> list[dict[str, str]]:
+    """Commands that follow: the comparison of all methods, and one of the runs applied."""
+    done = sweep.index[sweep.index["state"].isin(FINISHED)]["run"].tolist()
+    above = "sweeps/" if directory.parent.name == "sweeps" else ""
+    folder = shlex.quote(f"{above}{directory.name}")
+    steps = [{"what": "all methods with intervals, tests and the order over seeds", "command": f"mdx compare {folder}"}]
+    if done:
+        run = shlex.quote(f"{above}{directory.name}/runs/{done[0]}")
+        steps.append({"what": "predict new scans with one of the runs", "command": f"mdx apply {run} new_scans"})
+    return steps
 
 
 def _tables(directory: Path, sweep: SweepTable) -> list[tuple[str, dict[str, Any]]]:

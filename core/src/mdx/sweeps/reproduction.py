@@ -61,12 +61,13 @@ def reproduce(
         reasons = "; ".join(dict.fromkeys(c.reason for c in cells))
         raise UsageError(f"no row of {plugin} {table} can be run: {reasons}", "choose other rows or another table")
     directory = Path(out) if out else Path("reproductions") / f"{plugin}_{table}"
-    result = carry_out(planned, directory, jobs)
+    result = carry_out(planned, directory, jobs, page="reproduction.html")
     runs = run_directories(planned, directory, result.outcomes)
     measured = measure(cells, runs)
-    _, published = published_table(plugin, table)
+    manifest, published = published_table(plugin, table)
     facts = {
-        "plugin": plugin, "table": table, "data": list(dict.fromkeys(job.data or "" for job in planned)),
+        "plugin": plugin, "table": table, "paper": dict(manifest.paper),
+        "data": list(dict.fromkeys(job.data or "" for job in planned)),
         "preset": planned[0].preset, "seeds": sorted({job.seed for job in planned}),
         "simulated": any((job.data or "").startswith("sim:") for job in planned),
         "own_data": own_data(cells) if data is not None else "",

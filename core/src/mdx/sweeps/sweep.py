@@ -93,8 +93,9 @@ def default_folder(jobs: Sequence[Job]) -> Path:
 
 
 def carry_out(
-    jobs: Sequence[Job], directory: Path, count: int = 1, say: Callable[[str], None] | None = None
-) -> SweepResult:
+    jobs: Sequence[Job], directory: Path, count: int = 1, say: Callable[[str], None] | None = None,
+    page: str = "sweep.html",
+) -> SweepResult:  # fmt: skip
     """Run ``jobs`` under ``directory``/runs in ``count`` processes; write sweep.json and index.csv.
 
     Finished runs are found, unfinished ones gone on with. Raises StoppedError when asked to stop, with the index of
@@ -120,7 +121,7 @@ def carry_out(
         _write_index(directory, jobs, ended)
 
     threads = _threads(directory, min(count, len(jobs)))
-    facts = {"jobs": [plain(asdict(job)) for job in jobs], "processes": count, "threads": threads}
+    facts = {"jobs": [plain(asdict(job)) for job in jobs], "processes": count, "threads": threads, "page": page}
     write_json(directory / "sweep.json", facts)
     _write_index(directory, jobs, ended)
     outcomes = run_all(jobs, directory / "runs", count, directory / "logs", tell, threads)
