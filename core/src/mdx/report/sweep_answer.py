@@ -86,17 +86,17 @@ def _scored(directory: Path, sweep: SweepTable, place: tuple[str, ...], name: st
     files = [directory / "runs" / run for run in runs]
     if not metric or not all((folder / "scores.csv").exists() for folder in files):
         return made
-    rows = pd.concat([read_scores(folder) for folder in files])
+    rows: Any = pd.concat([read_scores(folder) for folder in files])
     if metric not in rows or not _one_cohort(directory):
         return made
     rows = rows.assign(score=rows[metric].abs() if sweep.better == "zero" else rows[metric])
-    role = rows["role"] if "role" in rows else pd.Series("", index=rows.index)
-    aimed = rows[role == "target"] if (role == "target").any() else rows
+    roles = rows["role"].tolist() if "role" in rows else []
+    aimed = rows[rows["role"] == "target"] if "target" in roles else rows
     made.cases = aimed.groupby("case").agg(subject=("subject", "first"), score=("score", "mean")).dropna()
     made.mean = float(made.cases["score"].mean())
     made.low, made.high = bootstrap_interval(made.cases["score"].to_numpy(), made.cases["subject"].tolist())
-    if (role == "target").any():
-        made.at_source = float(rows.loc[role == "source"].groupby("case")["score"].mean().mean())
+    if "target" in roles:
+        made.at_source = float(rows.loc[rows["role"] == "source"].groupby("case")["score"].mean().mean())
     return made
 
 
