@@ -81,6 +81,10 @@ def test_the_page_says_that_folds_are_pooled_and_shows_each(pooled: Path) -> Non
     assert "The scores of 2 folds are pooled" in page
     assert "SD between folds" in page
     assert '<th class="n">fold 1</th>' in page
+    (nearest, *_) = json.loads((pooled / "figures" / "pictures.json").read_text())["gallery"]
+    scores = pd.read_csv(pooled / "scores.csv").query("role == 'target'").sort_values("absolute_error")
+    assert (nearest["title"], [each["case"] for each in nearest["cases"]]) == ("Nearest", scores["case"].tolist()[:8])
+    assert all((pooled / "figures" / each["file"]).is_file() for each in nearest["cases"])
 
 
 def test_a_moved_folder_predicts_the_mean_of_its_runs(pooled: Path, ages: Path, tmp_path: Path, mdx: Mdx) -> None:

@@ -17,13 +17,13 @@ from mdx.evaluation.statistics import COLUMNS
 from mdx.files import write_atomically, write_json
 from mdx.plugins.manager import installed_hooks
 from mdx.report.text import Method, methods_of, metrics_shown
-from mdx.report.truths import page_of
 from mdx.runs import folders
 from mdx.runs.linking import link, linked_tree
 from mdx.runs.loading import task_from
 from mdx.runs.seen import read_seen, write_seen
 from mdx.runs.shown import write_shown
 from mdx.spreadsheets import csv_text, read_frame
+from mdx.sweeps.pooled_pictures import link_pictures
 
 NOT_NEEDED = ("predictions", "evaluations", "last.safetensors", "best.safetensors")
 """What of a run is not linked into the folder of the folds: ``apply`` does without, and predictions lie there once."""
@@ -77,7 +77,7 @@ def _pool_method(directory: Path, members: Sequence[Path], predictions: Sequence
     _write_timings(directory, members)
     _write_details(directory, members, predictions)
     _write_words(directory, members, tables)
-    _link_pictures(directory, members, scores)
+    link_pictures(directory, members, scores)
 
 
 def _summary(first: Path, scores: Any, members: Sequence[Path]) -> list[dict[str, Any]]:
@@ -198,23 +198,6 @@ def _spread_words(rows: Sequence[Mapping[str, Any]]) -> str:
         f"The mean of the test cases of each of the {len(rows) - 2} folds, and its spread, which holds other subjects "
         "as well as another training. The mean of folds need not be the pooled mean, where folds are of different size."
     )
-
-
-def _link_pictures(directory: Path, members: Sequence[Path], scores: Any) -> None:
-    """The best and the worst case of all are the best and the worst of their folds, which have drawn them."""
-    ranked_by = page_of(folders.read_json(members[0] / "provenance.json").get("task", {})).ranked_by
-    if not ranked_by or ranked_by not in scores:
-        return
-    of_target = scores[scores["role"] == "target"]
-    ranked = (of_target if len(of_target) else scores).dropna(subset=[ranked_by]).sort_values(ranked_by)
-    for name, place in (("best", -1), ("worst", 0)):
-        if not len(ranked):
-            return
-        picture = Path("figures") / f"overlay_{name}.png"
-        drawn = members[int(ranked["fold"].iloc[place])] / picture
-        if drawn.exists():
-            (directory / "figures").mkdir(exist_ok=True)
-            link(drawn, directory / picture)
 
 
 def _write_provenance(directory: Path, first: Path, identity: str) -> None:
