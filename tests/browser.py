@@ -145,6 +145,21 @@ class Browser:
                     seen.requests.append(url)
         return seen
 
+    def ask(self, page: Path, expression: str) -> Any:
+        """Open a page and return what a JavaScript expression is there, as plain values."""
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._call("Page.enable", session)
+        self._events.clear()
+        self._call("Page.navigate", session, url=page.resolve().as_uri())
+        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
+            self._read()
+        answer = self._call("Runtime.evaluate", session, expression=expression, returnByValue=True)
+        self._call("Target.closeTarget", targetId=target)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
     def close(self) -> None:
         """End the browser and every process it started."""
         try:

@@ -20,6 +20,11 @@ from scored_runs import write_run
 from small_cohort import write_scan
 
 from mdx.cli.app import run_cli
+from mdx.report.case_pictures import PicturesOfCases
+from mdx.report.case_table import case_table
+from mdx.report.pages import TEMPLATES, write_page
+from mdx.report.text import methods_of
+from mdx.runs.folders import read_scores
 
 WIDTHS, SCHEMES = (360, 1200), ("light", "dark")  # the narrowest telephone still in use, and a laptop
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3, level AA, for text of any size
@@ -29,16 +34,22 @@ Look = Callable[[str, Path], Views]
 
 
 @pytest.fixture(scope="module")
-def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
-    """Open a page at every width and in every scheme."""
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path = find_browser()
     if path is None:
         warnings.warn("no Chromium on this machine: the tests that look at pages are SKIPPED", stacklevel=1)
         pytest.skip("no browser (install Debian's chromium, or set MDX_BROWSER)")
+    made = Browser(path, tmp_path_factory.mktemp("browser"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def look(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
+    """Open a page at every width and in every scheme."""
     asked = os.environ.get("MDX_SCREENSHOTS")
     folder = Path(asked) if asked else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
-    browser = Browser(path, tmp_path_factory.mktemp("browser"))
 
     def call(name: str, page: Path) -> Views:
         return {
@@ -47,7 +58,6 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
         }
 
     yield call
-    browser.close()
     sys.stderr.write(f"\nscreenshots: {folder}\n")
 
 
@@ -177,6 +187,52 @@ def test_pages_that_have_pictures_show_them(run: Views, comparison: Views, prepa
     assert run[360, "dark"].images > 0 and run[360, "dark"].drawings > 2
     assert comparison[360, "dark"].drawings > 0
     assert preparation[360, "dark"].images == 4
+
+
+SORTED = """
+(() => {
+  const column = () => [...document.querySelectorAll("table.sortable tbody tr")].map(row => row.cells[2].textContent);
+  const head = document.querySelectorAll("table.sortable th")[2], seen = [[column(), head.ariaSort]];
+  for (let i = 0; i < 2; i++) { head.querySelector("button").click(); seen.push([column(), head.ariaSort]); }
+  return seen;
+})()
+"""
+ENLARGED = """
+(() => {
+  const button = document.querySelector("button.enlarge"), large = document.querySelector("dialog");
+  const before = large.open;
+  button.focus();
+  button.click();
+  const during = [large.open, large.querySelector("img").alt, document.querySelector("img.zoom").alt];
+  large.click();
+  return [before, ...during, large.open];
+})()
+"""
+
+
+def test_a_click_on_a_head_sorts_the_cases(browser: Browser, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "plain", {"surface_dice": [*np.linspace(0.1, 0.9, 23), np.nan]})
+    table = case_table(read_scores(run), None, methods_of(run), {}, PicturesOfCases())
+    page = write_page(tmp_path / "page.html", "cases.html.j2", {
+        "cases": {"table": table, "pictures": PicturesOfCases(), "densities": {}}, "cohort": {}, "facts": {},
+    })  # fmt: skip
+    page.write_text(page.read_text() + (TEMPLATES / "script.html.j2").read_text())
+    (start, _), (up, said_up), (down, said_down) = browser.ask(page, SORTED)
+    assert (said_up, said_down) == ("ascending", "descending")
+    assert up == start and start[-1] == down[-1] == "-"
+    assert down[:-1] == up[-2::-1]
+
+
+def test_a_click_on_a_picture_enlarges_it_and_another_closes_it(browser: Browser, finished: tuple[Path, Path]) -> None:
+    before, during, large, small, after = browser.ask(finished[1] / "report.html", ENLARGED)
+    assert (before, during, after) == (False, True, False)
+    assert large == small and "test case" in large
+
+
+def test_the_page_of_a_method_that_restyles_shows_before_and_after(finished: tuple[Path, Path]) -> None:
+    page = (finished[1] / "report.html").read_text()
+    assert all(f"<h2>{title}</h2>" in page for title in ("Before and after", "Every test case", "Intensities by site"))
+    assert "restyled, and the difference" in page
 
 
 def test_a_text_that_does_not_stand_out_is_found(look: Look, tmp_path: Path) -> None:

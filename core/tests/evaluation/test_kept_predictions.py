@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -47,7 +48,8 @@ def loaded_sample(case: Case, visible: bool) -> Sample:
 
 def predicted(sample: Sample) -> Prediction:
     noise = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(int(sample.case.id)))
-    return Prediction(GEOMETRY, segmentation=(0.7 * sample.mask + 0.3 * noise).numpy())
+    masks = (0.7 * sample.mask + 0.3 * noise).numpy()
+    return Prediction(GEOMETRY, segmentation=masks, shown={"restyled": 0.5 * sample.image.numpy()})
 
 
 def test_pictures_of_a_run_are_drawn_without_predicting_a_case_twice(tmp_path: Path) -> None:
@@ -73,6 +75,12 @@ def test_pictures_of_a_run_are_drawn_without_predicting_a_case_twice(tmp_path: P
         patch.setattr(MaskPage, "draw", remembered)
         score(loaded, data, tmp_path, hooks)
     assert asked == ["0", "1", "2", "3", "4"]
+    index = json.loads((tmp_path / "figures" / "pictures.json").read_text())
+    assert index["overlays"] == {path.removeprefix("overlay_").removesuffix(".png"): row["case"]
+                                 for path, (_, row) in drawn.items()}  # fmt: skip
+    assert index["changes"] == {name: index["overlays"][name] for name in ("median", "worst")}
+    assert all((tmp_path / "figures" / f"change_{name}.png").exists() for name in index["changes"])
+    assert set(json.loads((tmp_path / "intensities.json").read_text())["after"]) == {"A", "B"}
     assert len(drawn) == 3
     for name, (sample, row) in drawn.items():
         (tmp_path / "again").mkdir(exist_ok=True)

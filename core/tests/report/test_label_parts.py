@@ -18,6 +18,7 @@ from mdx.files import write_json
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Dataset, Sample, Task
 from mdx.interfaces.geometry import Geometry
+from mdx.report.gallery import EACH, record
 from mdx.report.run import write_report
 from mdx.report.text import summary_table
 
@@ -121,3 +122,23 @@ def test_sites_with_one_class_are_named_where_kappa_is_not_defined(classified: P
     text = (classified / "report.html").read_text()
     kappa = text[text.index("<h3>Kappa</h3>") :].split("<h3>")[1]
     assert "Not defined at C, A, B." in kappa
+
+
+def test_the_page_of_three_thousand_images_stays_small(tmp_path: Path) -> None:
+    write_method(tmp_path / "run", "regression", "method", 0, ["plain"])
+    write_method(tmp_path / "run" / "baselines" / "plain", "regression", "plain", 1, [])
+    rng = np.random.default_rng(0)
+    for folder in (tmp_path / "run", tmp_path / "run" / "baselines" / "plain"):
+        rows = pd.concat([pd.read_csv(folder / "scores.csv")] * 84, ignore_index=True)
+        rows["case"] = rows["subject"] = [f"a_case_with_a_name_{i:06d}" for i in range(len(rows))]
+        rows["predicted"] += rng.normal(0, 2, len(rows))
+        rows["absolute_error"] = (rows["predicted"] - rows["truth"]).abs()
+        rows.to_csv(folder / "scores.csv", index=False)
+    (tmp_path / "run" / "figures").mkdir()
+    noise = rng.random((3, 200, 200))  # what no JPEG makes small
+    found = record(tmp_path / "run" / "figures", rows, lambda case: (noise, (1.0, 1.0)))
+    write_json(tmp_path / "run" / "figures" / "pictures.json", {"gallery": found})
+    page = write_report(tmp_path / "run")
+    assert len(rows) > 3000 and page.stat().st_size < 2e6
+    assert page.read_text().count("data:image/jpeg") == 3 * EACH
+    assert "The worst 300 of 3024 test cases" in page.read_text()

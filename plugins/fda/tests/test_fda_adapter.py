@@ -65,12 +65,13 @@ def bank(scans: list[Tensor]) -> Bank:
 def test_predictions_are_averaged_not_images(bank: Bank) -> None:
     target = phantom(9)
     cfg = config(donors="2d", beta=0.1)
-    made, donors, _ = adapt_and_predict(target, bank, cfg, square_net)
+    made, donors, first = adapt_and_predict(target, bank, cfg, square_net)
     restyled = torch.stack([
         swap_amplitude(bank.take(donors.scans[:, i], donors.slices[:, i], (66, 72)), target, 0.1) for i in range(2)
     ])  # fmt: skip
     torch.testing.assert_close(made, square_net(restyled).mean(dim=0), atol=1e-6, rtol=0)
     assert float((made - square_net(restyled.mean(dim=0))).abs().max()) > 1e-3
+    torch.testing.assert_close(first, restyled[0], atol=1e-6, rtol=0)
 
 
 def test_amplitudes_can_be_averaged_instead(bank: Bank) -> None:

@@ -20,7 +20,7 @@ MOST_ROWS = 300
 MOST_SCORES = 2
 """Scores that have columns of the method, of the baseline and of their difference."""
 EXAMPLES = {
-    "classification": "Right and wrong: the surest of each true class in turn. Most uncertain: the least probable.",
+    "classification": "Right and wrong: the surest of each true class in turn. Most uncertain: lowest probabilities.",
     "multilabel": "Right and wrong: the surest of each truth in turn. Most uncertain: a class near one half.",
     "regression": "Nearest to the truth, and furthest from it on either side.",
 }
@@ -129,7 +129,7 @@ def _said(table: Any) -> list[Column]:
     if "error" in table:
         numbers = [Column(name, "", list(table[name]), "%.4g") for name in ("truth", "predicted")]
         return [*numbers, Column("error", "", list(table["error"]), "%+.3g")]
-    wrong = list(table["truth"] != table["predicted"])
+    wrong = list(table["hamming"] < 1 if "hamming" in table else table["truth"] != table["predicted"])
     said = [Column("truth", "", list(table["truth"])), Column("predicted", "", list(table["predicted"]), wrong=wrong)]
     if "accuracy" not in table:  # findings: each has a probability of its own
         return said

@@ -18,6 +18,8 @@ FILE = "intensities.json"
 BINS = 64
 MOST_DRAWN, FEWEST_DRAWN, ALL_DRAWN = 8192, 256, 200_000
 """Voxels that are drawn of a case, and about how many of all cases together."""
+SMOOTHING = np.array([1, 4, 6, 4, 1]) / 16
+"""Of curves as they are drawn: grey levels that are whole numbers make combs."""
 DASHES = ("-", "--", ":", "-.")
 
 
@@ -93,10 +95,16 @@ def densities_drawn(directory: Path, roles: Mapping[str, str] | None = None) -> 
         raise DataError(f"is damaged ({type(error).__name__}: {error})", AGAIN, path) from error
 
 
+def _smooth(shares: Sequence[float]) -> np.ndarray:
+    """(BINS,) mean over five neighbouring bins, weighted; beyond the ends the outermost bin goes on."""
+    return np.convolve(np.pad(np.asarray(shares, dtype=float), 2, mode="edge"), SMOOTHING, mode="valid")
+
+
 def _draw(panels: Mapping[str, Mapping[str, Any]], ends: tuple[float, float], roles: Mapping[str, str]) -> str:
     """A panel a state of the images, in it a curve a site."""
     figure, axes_of = panels_of(len(panels), width=4.3, height=2.5)
     middles = ends[0] + (np.arange(BINS) + 0.5) * (ends[1] - ends[0]) / BINS
+    panels = {name: {site: _smooth(shares) for site, shares in of_site.items()} for name, of_site in panels.items()}
     most = max(max(shares) for of_site in panels.values() for shares in of_site.values())
     for axes, (name, of_site) in zip(axes_of, panels.items(), strict=True):
         for k, (site, shares) in enumerate(of_site.items()):
