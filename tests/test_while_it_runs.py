@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_cohort import TINY
 
 from mdx.progress import telling
 from mdx.workflow import execution
@@ -66,3 +67,57 @@ def test_a_finished_run_has_no_heartbeat_and_knows_the_memory_it_took(finished: 
     assert not (run / "progress.json").exists()
     assert json.loads((run / "timings.json").read_text())["peak_memory_bytes"] > 1e8
     assert "peak memory, GB" in (run / "report.html").read_text()
+
+
+def request(table: Path, run: Path, *more: str) -> list[str]:
+    facts = json.loads((run / "provenance.json").read_text())
+    assert facts["baselines"] == ["no_da", "oracle"]
+    return ["run", "fda", "--data", f"csv:{table}", "--set", "source=A", "target=B", *TINY, "--device", "cpu", "--out",
+            str(run.parent), "--dry-run", "--json", *more]  # fmt: skip
+
+
+def test_a_dry_run_says_steps_memory_and_the_time_of_a_run_that_was_measured(
+    finished: tuple[Path, Path], tmp_path: Path, mdx: Cli
+) -> None:
+    table, run = finished
+    code, printed = mdx(*request(table, run, "--baselines", "oracle,no_da"))
+    assert code == 0, printed
+    known = json.loads(printed[printed.index("{") :])["estimates"]
+    assert known["methods"] == ["srsim_mst", "no_da", "oracle"]
+    assert (known["epochs"], known["steps"]) == (3, 12)
+    assert known["image_bytes"] == 12 * 26 * 22 * 6 * 4
+    assert known["measured"]["run"] == run.name
+    assert known["measured"]["differs"] == []
+    words = request(table, run, "--baselines", "none", "--seed", "3")
+    words.remove("--json")
+    code, printed = mdx(*words)
+    assert f"time: {run.name} took" in printed
+    assert "it differs in baselines, seed" in printed
+    words[words.index("--out") + 1] = str(tmp_path / "none")
+    assert "time: unknown until measured" in mdx(*words)[1]
+
+
+def test_without_an_oracle_the_run_is_that_of_the_other_baselines(finished: tuple[Path, Path], mdx: Cli) -> None:
+    asked = [("--baselines", "no_da,oracle", "--no-oracle"), ("--baselines", "no_da"), ("--baselines", "no_da,oracle"),
+             ("--baselines", "no_da", "--deterministic")]  # fmt: skip
+    found = [mdx(*request(*finished, *more))[1] for more in asked]
+    names = [json.loads(text[text.index("{") :])["identity"] for text in found]
+    assert names[0] == names[1]
+    assert len(set(names)) == 3
+
+
+def test_quiet_tells_the_result_alone_and_verbose_what_was_loaded(
+    finished: tuple[Path, Path], mdx: Cli, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for word in request(*finished, "--baselines", "no_da,oracle") if word not in ("--json", "--dry-run")]
+    from mdx.cli.app import run_cli
+
+    for level in (["-q", *words], [*words, "--quiet"]):
+        assert run_cli(level) == 0
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        assert "report: " in printed.out
+    assert run_cli(["-v", *words]) == 0
+    assert "12 cases of 2 sites, for segmentation" in capsys.readouterr().err
+    code, printed = mdx("-q", "-v", "runs")
+    assert (code, "do not go together" in printed) == (2, True)

@@ -8,8 +8,9 @@ RESUMABLE = ("run", "resume", "sweep", "reproduce")
 
 def main() -> None:
     """The console script."""
+    resumable = next((word for word in sys.argv[1:] if not word.startswith("-")), "") in RESUMABLE
     try:
-        if sys.argv[1:2] and sys.argv[1] in RESUMABLE:
+        if resumable:
             from mdx.stopping import listen
 
             listen()
@@ -28,7 +29,7 @@ def main() -> None:
     except BaseException as error:  # a signal between the end of the command and here
         if getattr(error, "exit_code", None) != 75:
             raise
-    if sys.argv[1:2] and sys.argv[1] in RESUMABLE:
+    if resumable:
         from mdx.stopping import ignore
 
         ignore()

@@ -13,7 +13,8 @@ from importlib import import_module
 
 import typer
 
-from mdx import __version__, stopping
+from mdx import __version__, console, stopping
+from mdx.cli.levels import split_level
 from mdx.errors import MdxError, UsageError, nearest
 
 # verb -> module of mdx.cli that has it as a function, or as a typer app of verbs of its own; its line in the help
@@ -95,15 +96,19 @@ def _options(
     version: bool = typer.Option(
         False, "--version", "-V", help="Print the version and leave.", callback=_print_version, is_eager=True
     ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Tell only errors and the result; also after a verb."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Tell what is loaded, found, and how long it took."),
 ) -> None:
-    pass
+    """What ``split_level`` has taken out is here for the help."""
 
 
 def run_cli(argv: list[str]) -> int:
     """Carry out a command line; the exit code. Never raises."""
     try:
+        level, argv = split_level(argv)
         _require_set(argv)
-        result = build(argv)(args=spread_assignments(argv), prog_name="mdx", standalone_mode=True)
+        with console.telling_as(level):
+            result = build(argv)(args=spread_assignments(argv), prog_name="mdx", standalone_mode=True)
         return result if isinstance(result, int) else 0
     except SystemExit as end:
         if end.code == 130:  # typer has turned Ctrl-C into this

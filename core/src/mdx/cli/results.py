@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from mdx import console
 from mdx.cli.run import trust
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def apply_command(
 
     done = apply_files(
         run, files, out, variant=variant, site=site, reference=reference, device=device, force=force,
-        probabilities=probabilities, tell=None if as_json else _tell,
+        probabilities=probabilities, tell=None if as_json or console.level() == "quiet" else _tell,
     )  # fmt: skip
     if as_json:
         facts: dict[str, object] = {source: [str(p) for p in paths] for source, paths in done.written.items()}

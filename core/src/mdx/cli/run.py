@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mdx import console
 from mdx.cli import completing
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def run_command(
     folds: int = typer.Option(
         None, metavar="K", help="K runs that test every subject once, and their pooled scores; 'apply' averages them."
     ),
+    no_oracle: bool = typer.Option(
+        False, "--no-oracle", help="Leave out baselines that train on labels of the target."
+    ),
     init_from: Path = typer.Option(
         None, help="A network that you have: a run, net.safetensors, net.onnx, or (with --trust-code) net.pt."
     ),
@@ -43,6 +47,9 @@ def run_command(
     seed: int = typer.Option(0, min=0, help="Fixes every random number."),
     device: str = typer.Option(None, help="auto, cpu, cuda or mps."),
     precision: str = typer.Option(None, help="32-true or bf16-mixed."),
+    deterministic: bool = typer.Option(
+        False, "--deterministic", help="Only operations that give the same bits each time; an error names others."
+    ),
     out: Path = typer.Option(Path("runs"), help="Folder of runs."),
     again: bool = typer.Option(False, help="Make a new run although an equal one exists."),
     dry_run: bool = typer.Option(False, help="Check settings and data, print the plan, run nothing."),
@@ -59,12 +66,13 @@ def run_command(
     plan = make_plan(
         plugin, variant=variant, preset=preset, data=data, config=config, assignments=assignments, seed=seed,
         device=device, precision=precision, baselines=chosen, init_from=init_from,
+        oracle=not no_oracle, deterministic=deterministic,
     )  # fmt: skip
     if dry_run:
         _print_plan(_first_fold(plan, folds) if folds is not None else plan, out, as_json)
         return
     for note in plan.notes:
-        typer.echo(f"note: {note}", err=True)
+        console.note(f"note: {note}")
     if folds is not None:
         from mdx.sweeps.folds import run_folds
 
@@ -110,6 +118,7 @@ def _first_fold(plan: Plan, folds: int) -> Plan:
 def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     from mdx.data.budgets import said
     from mdx.training.device import check_device
+    from mdx.workflow.estimates import estimates
     from mdx.workflow.execution import open_data, own_network, require
     from mdx.workflow.identity import identity
 
@@ -117,6 +126,7 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     data = open_data(plan)
     require(plan, data)
     own_network(plan, data)  # raises where it does not fit
+    known = estimates(plan, data, out)
     counts: dict[str, int] = {}
     for case in data.cases:
         key = f"{case.site} {case.split}"
@@ -127,7 +137,7 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
         "labelled": said(data, plan.settings.data) or "all",
         "target_labels": plan.target_labels, "init_from": plan.init_from, "out": str(out),
         "identity": identity(plan, data),
-        "settings": plan.settings.annotated(), "notes": list(plan.notes),
+        "estimates": known.plain(), "settings": plan.settings.annotated(), "notes": list(plan.notes),
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(facts, indent=1, default=str))
@@ -135,6 +145,8 @@ def _print_plan(plan: Plan, out: Path, as_json: bool) -> None:
     for key in ("plugin", "variant", "baselines", "preset", "data", "cases", "labelled", "target_labels", "init_from",
                 "identity", "notes"):  # fmt: skip
         typer.echo(f"{key}: {facts[key]}")
+    for key, line in known.lines().items():
+        typer.echo(f"{key}: {line}")
     for space, values in facts["settings"].items():
         for key, entry in values.items():
             typer.echo(f"  {space}.{key} = {entry['value']}   ({entry['from']})")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mdx import console
 from mdx.data.files.facts import cores
 from mdx.errors import MdxError, UsageError
 from mdx.files import plain, write_atomically, write_json
@@ -101,7 +101,7 @@ def carry_out(
     Finished runs are found, unfinished ones gone on with. Raises StoppedError when asked to stop, with the index of
     what has ended written; failures are in the result.
     """
-    say = say or (lambda text: print(text, file=sys.stderr, flush=True))
+    say = say or console.note
     if not jobs:
         raise UsageError("there is nothing to run", "give a variant, a seed, or a row that can be run")
     for job in jobs:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mdx import console
 from mdx.config import RunSettings
 from mdx.data.batches.loading import prediction_paths
 from mdx.data.labels import label_of
@@ -203,8 +203,8 @@ def require_known_site(loaded: LoadedRun, site: str | None) -> None:
             f"{what}, and {loaded.plugin.name} is only for the sites that it was trained on",
             f"name the site with --site: {', '.join(known)}", loaded.directory.name,
         )  # fmt: skip
-    sys.stderr.write(
-        f"warning: {what}; {loaded.plugin.name} asks for calibration at a new site: train a run that has cases of it\n"
+    console.note(
+        f"warning: {what}; {loaded.plugin.name} asks for calibration at a new site: train a run that has cases of it"
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mdx import console
 from mdx.data.open import open_dataset
 from mdx.data.table import files_of
 from mdx.errors import DataError, RefusedError, UsageError
@@ -51,7 +51,7 @@ def evaluate_run(
         data = _with_roles_of_the_run(_unseen(_test_cases(data), loaded), facts)
         for column in settings.data.groups:
             if not any(case.columns.get(column) is not None for case in data.cases):
-                sys.stderr.write(f"note: no case has a value of '{column}' (data.groups): no score is given by it\n")
+                console.note(f"note: no case has a value of '{column}' (data.groups): no score is given by it")
     if data.task.classes != loaded.task.classes:
         raise DataError(f"the classes are {data.task.classes}, the run knows {loaded.task.classes}", "use equal labels")
     for site in sorted({case.site for case in data.cases}):
@@ -104,8 +104,8 @@ def _unseen(data: Dataset, loaded: LoadedRun) -> Dataset:
             f"all {len(ids)} cases, or their subjects, trained this run or chose its weights",
             "evaluate on other subjects; without --data the run's own test cases are scored", loaded.directory.name,
         )  # fmt: skip
-    sys.stderr.write(
-        f"warning: {named} are left out: they, or scans of their subjects, trained this run or chose its weights\n"
+    console.note(
+        f"warning: {named} are left out: they, or scans of their subjects, trained this run or chose its weights"
     )
     return data.where(id=[case.id for case in data.cases if case.id not in set(ids)])
 

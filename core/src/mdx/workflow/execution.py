@@ -63,7 +63,9 @@ def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str
     """Carry out a plan: the method, its baselines and the report. Continues an unfinished run, finds a finished one."""
     stopping.working_on(None)
     with progress.telling(processes.rank_of_launch() == 0):
+        console.detail(f"{plan.plugin.name} {plan.plugin.version} of {plan.plugin.distribution}, {plan.variant_name}")
         data = open_data(plan)
+        console.detail(f"{plan.data}: {len(data)} cases of {len(data.task.sites)} sites, for {data.task.kind}")
         require(plan, data)
         own = own_network(plan, data)
         name = identity(plan, data)

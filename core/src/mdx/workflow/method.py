@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mdx import console
 from mdx.data.budgets import said as said_of_budget
 from mdx.evaluation.cases import evaluators_for, score_cases
 from mdx.files import write_json
@@ -65,6 +66,7 @@ def _fit_and_score(plan: Plan, data: Dataset, directory: Path) -> None:
     first = place.rank == 0
     journal = Journal(directory, writes=first)
     journal.say(f"== {plan.plugin.name} / {plan.variant_name}")
+    console.detail(f"on {place.device}, {threads_of(settings.run)} thread(s), {settings.run.precision}")
     hooks = installed_hooks(journal.say)
     hooks.tell("mdx_run_started", directory=directory, config=settings.values())
     try:

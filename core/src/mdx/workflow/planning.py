@@ -69,9 +69,7 @@ class Plan:
     @property
     def target_labels(self) -> str:
         """What the method may read of the target: ``never``, ``val`` or ``train``."""
-        capabilities = self.manifest.capabilities
-        own = self.variant.target_labels if self.variant else None
-        return own or (capabilities.target_labels if capabilities else "never")
+        return target_labels_of(self.manifest, self.variant)
 
     def for_variant(self, name: str) -> Plan:
         """The same plan for another variant, without baselines."""
@@ -98,8 +96,13 @@ def make_plan(
     precision: str | None = None,
     baselines: Sequence[str] | None = None,
     init_from: str | Path | None = None,
+    oracle: bool = True,
+    deterministic: bool = False,
 ) -> Plan:
-    """Validate a request. Raises UsageError, ConfigError or PluginError with everything that is wrong with it."""
+    """Validate a request. Raises UsageError, ConfigError or PluginError with everything that is wrong with it.
+
+    With ``oracle=False`` baselines that train on labels of the target are left out.
+    """
     found = find_plugin(plugin)
     manifest = found.manifest
     assert manifest is not None  # find_plugin returns working plugins only
@@ -108,10 +111,12 @@ def make_plan(
     notes: list[str] = []
     preset_name, preset_values = _preset(manifest, preset, main, device, notes)
     values = dict(assignments) if isinstance(assignments, Mapping) else parse_assignments(assignments)
-    flags = {"run.device": device, "run.precision": precision}
+    flags = {"run.device": device, "run.precision": precision, "run.deterministic": deterministic or None}
     beside = manifest.baselines if baselines is None else tuple(baselines)
     for name in beside:
         _variant(manifest, name)
+    if not oracle:
+        beside = tuple(name for name in beside if target_labels_of(manifest, manifest.variants[name]) != "train")
     _refuse_settings_of_others(found, chosen, beside, values)
     from_file = read_config_file(config) if config else {}
     others = sorted(set(from_file) - set(taken(found, chosen, from_file)))
@@ -177,6 +182,12 @@ def recorded_plan(facts: Mapping[str, Any]) -> Plan:
         init_from=Path(own["path"]) if (own := facts.get("init_from")) else None,
         init_digest=own["digest"] if own else "",
     )
+
+
+def target_labels_of(manifest: Manifest, variant: Variant | None) -> str:
+    """What a variant may read of the target: ``never``, ``val`` or ``train``."""
+    own = variant.target_labels if variant else None
+    return own or (manifest.capabilities.target_labels if manifest.capabilities else "never")
 
 
 def _settings(plugin: Plugin, variant: Variant | None, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Resolved:

@@ -91,7 +91,8 @@ def read_facts(paths: Iterable[Path], kind: Kind) -> dict[Path, FileFacts | Data
             unread[path] = key
         else:
             found[path] = known
-    console.detail(f"{kind}s: {len(found)} known from before, {len(unread)} to be read")
+    if unread:
+        console.detail(f"{kind}s: {len(found)} known from before, {len(unread)} to be read")
     changed = set[Path]()
     try:
         # threads: reading, unzipping and decoding release the GIL

@@ -6,7 +6,6 @@ scheme of an address: ``mdx run fda --data cc359:/data/CC359``.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from mdx import console
 from mdx.errors import DataError, PluginError, UsageError, nearest
 from mdx.interfaces.dataset import Case
 
@@ -96,7 +96,7 @@ def _recognises(name: str, make: Callable[[], Layout], folder: Path) -> bool:
         return bool(make().recognises(folder))
     except (Exception, SystemExit) as error:  # somebody else's reader, asked about a folder that need not be its own
         what = error if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
-        sys.stderr.write(f"warning: the layout '{name}' of a plugin cannot be asked and is left out: {what}\n")
+        console.note(f"warning: the layout '{name}' of a plugin cannot be asked and is left out: {what}")
         return False
 
 
