@@ -100,3 +100,10 @@ def test_a_change_is_coloured_by_what_is_better() -> None:
     assert down not in better
     assert down in worse
     assert up not in worse
+
+
+def test_curves_have_the_words_of_the_field_and_of_the_plugin() -> None:
+    rows = [{"stage": "fit", "epoch": e, "train/cls": 1.0 - e, "val/cen+latent": 0.5, "val/auroc": 0.6} for e in (0, 1)]
+    drawn = curves(rows, {"cen": "center loss"})
+    for words in ("fit: classification loss", "fit: center loss + latent", "fit: AUROC", "training", "validation"):
+        assert words in drawn

@@ -25,7 +25,7 @@ MANIFEST = {
     "name": "a text", "summary": "a text", "adapter": "a text", "config": "a text", "hooks": "a list of texts",
     "default_variant": "a text", "baselines": "a list of texts", "cpu_preset": "a text", "paper": "a table",
     "capabilities": "a table", "presets": "a table", "variants": "a table", "tables": "a table",
-    "provides": "a table of tables", "cohorts": "a table", "defaults": "a table",
+    "provides": "a table of tables", "cohorts": "a table", "defaults": "a table", "curves": "a table",
 }  # fmt: skip
 PAPER = {
     "title": "a text", "authors": "a list of texts", "year": "a text or a number", "venue": "a text", "doi": "a text",
@@ -115,6 +115,7 @@ class Manifest:
         defaults: values of ``data.``, ``optimizer.`` and ``run.`` settings that every run of the method starts from,
             under its presets (``[defaults] set = {...}``); the method's own settings have theirs in its config class.
         cohorts: the named datasets that it takes; others are refused.
+        curves: words for what it logs while it trains, such as ``cen = "center loss"``, for the titles of curves.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Manifest:
     provides: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     cohorts: Mapping[str, NamedCohort] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -207,6 +209,7 @@ class _Reader(Faults):
             provides=raw.get("provides", {}),
             cohorts={k: self.cohort(k, v) for k, v in self.entries("[cohorts]", raw.get("cohorts", {}))},
             defaults=self.shaped("[defaults]", raw.get("defaults", {}), {"set": "a table"}).get("set", {}),
+            curves={str(k): str(v) for k, v in raw.get("curves", {}).items()},
         )
 
     def cohort(self, name: str, raw: dict[str, Any]) -> NamedCohort:

@@ -54,9 +54,15 @@ def short(text: str, most: int) -> str:
 def as_svg(figure: Any, label: str) -> str:
     """The drawing as an inline SVG element that takes colours and font from the page around it."""
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+        layout = figure.get_layout_engine()
+        if layout is not None:  # done here once, savefig draws the figure only to do it
+            FigureCanvasSVG(figure)
+            layout.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(stream, format="svg", transparent=True, dpi=PIXELS)
     text = stream.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)

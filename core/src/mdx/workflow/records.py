@@ -57,6 +57,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "variant": plan.variant_name,
         "summary": (plan.variant.summary if plan.variant else "") or plan.manifest.summary,
         "paper": dict(plan.manifest.paper),
+        "curves": dict(plan.manifest.curves),
         "preset": plan.preset,
         "baselines": list(plan.baselines),
         "target_labels": plan.target_labels,
