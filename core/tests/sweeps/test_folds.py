@@ -20,6 +20,7 @@ from mdx import stopping
 from mdx.errors import RefusedError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.geometry import Geometry
+from mdx.report.next_steps import next_commands
 from mdx.runs.ensemble import averaged
 from mdx.sweeps import folds
 from mdx.sweeps.jobs import Job, expand
@@ -182,3 +183,14 @@ def test_boxes_are_not_averaged() -> None:
     boxes = Prediction(Geometry(np.eye(4), (2, 2)), boxes=np.zeros((1, 6), np.float32))
     with pytest.raises(RefusedError, match="boxes of several runs are not averaged"):
         averaged([boxes, boxes], 2)
+
+
+def test_a_page_of_few_tested_subjects_names_the_command_with_folds_and_that_of_folds_does_not(
+    pooled: Path, ages: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(pooled / "folds" / "0", tmp_path / "run"))
+    facts = json.loads((run / "provenance.json").read_text())
+    commands = [each["command"] for each in next_commands(run, [], facts, "mdx run slope --data csv:ages.csv")]
+    assert "mdx run slope --data csv:ages.csv --folds 5" in commands
+    commands = [each["command"] for each in next_commands(pooled, [], facts, "mdx run slope --data a.csv --folds 2")]
+    assert not any("--folds" in command for command in commands)

@@ -10,7 +10,7 @@ from typing import Any
 
 from mdx.report.pages import without_folders
 from mdx.report.text import Method
-from mdx.runs.folders import is_done, read_json
+from mdx.runs.folders import is_done, is_folds, read_json, read_splits
 
 FILES = {
     "scores.csv": "the score of each test case", "summary.json": "means and intervals",
@@ -18,6 +18,8 @@ FILES = {
     "config.yaml": "every setting and where it came from", "provenance.json": "versions, source, machine",
     "log.txt": "what was said while it ran",
 }  # fmt: skip
+FEW_TESTED = 10
+"""Below so many test subjects at a target site, folds are worth a word."""
 NOT_OF_A_SWEEP = {"--variant", "--baselines", "--seed", "--out", "--init-from"}
 FLAGS_LEFT = {"--again", "--json", "--dry-run", "--trust-code"}
 
@@ -41,10 +43,25 @@ def next_commands(
         made.append(("predict new scans: files, folders, a table", f"mdx apply {run} new_scans --out predictions"))
     if len(methods) > 1:
         made.append(("every pair of methods, and how steady their order is", f"mdx compare {run}"))
+    folds = _folds(directory, facts, command)
+    if folds:
+        made.append(("every subject tested once: narrower intervals", folds))
     repeated = _repeated(facts, methods, command)
-    if repeated:
+    if repeated and not is_folds(directory):
         made.append(("the same at three seeds: does it hold?", repeated))
     return [{"what": what, "command": text} for what, text in made]
+
+
+def _folds(directory: Path, facts: Mapping[str, Any], command: str) -> str:
+    """The command of the run with five folds, where few are tested at a site and the division is not the table's."""
+    words = shlex.split(command)
+    if words[:2] != ["mdx", "run"] or facts.get("split_given") is not False or "folds" in command:
+        return ""
+    table = read_splits(directory)
+    sites = table[table["role"] == "target"] if "target" in set(table["role"]) else table
+    tested = sites[sites["split"] == "test"].groupby("site")["subject"].nunique()
+    few = len(tested) > 0 and tested.min() < FEW_TESTED
+    return shlex.join([*words, "--folds", "5"]) if few and sites.groupby("site")["subject"].nunique().min() >= 5 else ""
 
 
 def _repeated(facts: Mapping[str, Any], methods: Sequence[Method], command: str) -> str:

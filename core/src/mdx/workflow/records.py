@@ -70,6 +70,7 @@ def record(plan: Plan, data: Dataset, directory: Path, identity: str, command: S
         "data_uri_kind": plan.data.partition(":")[0],
         "cohorts": {name: absolute_uri(uri) for name, uri in plan.cohorts.items()},
         "split_hash": split_hash(data.cases),
+        "split_given": data.split_given,
         "roles": {case.site: case.role for case in data.cases},
         "task": dataclasses.asdict(data.task),
         "layers": plan.layers,
