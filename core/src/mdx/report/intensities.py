@@ -118,5 +118,5 @@ def _draw(panels: Mapping[str, Mapping[str, Any]], ends: tuple[float, float], ro
         plain_axes(axes)
         axes.spines["bottom"].set_color(FAINT)
     axes_of[0].set_ylabel("share of voxels", fontsize=8, color=INK)
-    axes_of[-1].legend(frameon=False, fontsize=8, labelcolor=INK, borderpad=0)
+    axes_of[0].legend(frameon=False, fontsize=8, labelcolor=INK, borderpad=0)
     return as_svg(figure, f"intensities of the test cases by site, {' and '.join(panels)}")
