@@ -19,7 +19,7 @@ from mdx.report.text import methods_of, summary_table
 SPREAD = np.linspace(-0.02, 0.02, 8)
 PLAIN = np.concatenate([0.9 + SPREAD, 0.6 + SPREAD, 0.5 + SPREAD])
 """Eight subjects at the source A, and at the targets B and C, where a network without adaptation loses."""
-COMMAND = "mdx run made --data csv:/a/cohort.csv --set source=A --baselines no_da --seed 4\n"
+COMMAND = "mdx run made --data csv:/a/cohort.csv --folds 5 --set source=A target=B -q --baselines no_da --seed 4\n"
 OF_A_PAGE: dict[str, Any] = {
     "summary": "", "paper": {}, "started": "2026-01-01T00:00:00", "device": "cpu", "precision": "32-true",
     "versions": {}, "plugin_version": "1", "source": "f" * 64, "machine": {"platform": "Linux"},
@@ -140,12 +140,12 @@ def test_a_page_says_how_many_methods_are_scored_while_the_run_goes_on(tmp_path:
 def test_the_next_commands_are_those_of_this_run(tmp_path: Path) -> None:
     run = make(tmp_path / "runs" / "one", PLAIN)
     (run / "command.txt").write_text(
-        "mdx run made --data csv:/a/cohort.csv --set source=A --baselines no_da --seed 4\n"
+        "mdx run made --data csv:/a/cohort.csv --folds 5 --set source=A target=B -q --baselines no_da --seed 4\n"
     )
     page = html.unescape(write_report(run).read_text())
     found = re.findall(r"<pre><code>(.*?)</code>", page[page.index("<h2>Next</h2>") :])
     assert found[:3] == [
         "mdx apply runs/one new_scans --out predictions", "mdx compare runs/one",
-        "mdx sweep made --data csv:cohort.csv --set source=A --variants fda,no_da --seeds 3",
+        "mdx sweep made --data csv:cohort.csv --set source=A target=B --variants fda,no_da --seeds 3",
     ]  # fmt: skip
     assert '<a href="baselines/no_da/scores.csv">' in page

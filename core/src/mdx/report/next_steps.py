@@ -20,8 +20,8 @@ FILES = {
 }  # fmt: skip
 FEW_TESTED = 10
 """Below so many test subjects at a target site, folds are worth a word."""
-NOT_OF_A_SWEEP = {"--variant", "--baselines", "--seed", "--out", "--init-from"}
-FLAGS_LEFT = {"--again", "--json", "--dry-run", "--trust-code"}
+SAME_IN_A_SWEEP = ("--data", "--preset", "--config", "--set", "--device", "--precision")
+"""What ``mdx sweep`` takes of a command of ``mdx run``, as it stands there."""
 
 
 def next_commands(
@@ -65,26 +65,20 @@ def _folds(directory: Path, facts: Mapping[str, Any], command: str) -> str:
 
 
 def _repeated(facts: Mapping[str, Any], methods: Sequence[Method], command: str) -> str:
-    """The command of the run as a sweep over seeds of its method and its reference; nothing for a user's network."""
+    """The command of the run as a sweep over seeds of its method and its reference; nothing where a sweep cannot."""
+    if facts.get("init_from") or facts.get("cohorts"):
+        return ""  # of a sweep's runs each has a network and data of its own
     words = shlex.split(command)
-    if facts.get("init_from"):
-        return ""
     if words[:2] != ["mdx", "run"]:  # begun from Python, or within a sweep
-        data = without_folders(str(facts.get("data", "")))
-        words = [
-            "mdx",
-            "run",
-            facts["plugin"],
-            "--data",
-            data,
-            *(["--preset", facts["preset"]] * bool(facts["preset"])),
-        ]
-    kept, waiting = ["mdx", "sweep"], iter(words[2:])
-    for word in waiting:
-        if word in NOT_OF_A_SWEEP:
-            next(waiting, None)
-        elif word.partition("=")[0] not in NOT_OF_A_SWEEP | FLAGS_LEFT:
+        words = ["mdx", "run", facts["plugin"], "--data", without_folders(str(facts.get("data", "")))]
+        words += ["--preset", facts["preset"]] if facts["preset"] else []
+    kept, before = ["mdx", "sweep", facts["plugin"]], ""
+    for word in words[2:]:
+        name = word.partition("=")[0]
+        option = name if word.startswith("-") else before
+        if option in SAME_IN_A_SWEEP:
             kept.append(word)
+        before = option if word.startswith("-") or option == "--set" else ""
     variants = [facts["variant"], *facts["baselines"][:1]]
     return shlex.join([*kept, "--variants", ",".join(variants), "--seeds", "3"])
 
