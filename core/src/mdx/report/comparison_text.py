@@ -169,11 +169,12 @@ def _other(pair: Facts, name: str) -> str:
 
 
 def _gap(pair: Facts, name: str) -> str:
-    """The difference seen from ``name``."""
+    """The difference seen from ``name``, with its interval where there are subjects enough for one."""
     sign = 1 if pair["a"] == name else -1
-    ends = sorted(sign * pair[end] for end in ("low", "high"))
+    ends = sorted(sign * pair[end] for end in ("low", "high") if pair[end] is not None)
+    interval = f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if len(ends) == 2 else ""
     p = "" if pair["p_holm"] is None else f", p by Holm {p_text(pair['p_holm'])}"
-    return f"{sign * pair['difference']:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]{p}"
+    return f"{sign * pair['difference']:+.3f}{interval}{p}"
 
 
 def _seeds(metric: Facts) -> list[str]:
