@@ -112,18 +112,7 @@ class Browser:
 
     def look(self, page: Path, width: int, scheme: str, picture: Path) -> Seen:
         """Open a page, unfold what is folded, save a picture of all of it, and say what was found."""
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self._call(f"{domain}.enable", session)
-        self._call("Emulation.setDeviceMetricsOverride", session, width=width, height=900, deviceScaleFactor=1,
-                   mobile=False)  # fmt: skip
-        self._call("Emulation.setEmulatedMedia", session,
-                   features=[{"name": "prefers-color-scheme", "value": scheme}])  # fmt: skip
-        self._events.clear()
-        self._call("Page.navigate", session, url=page.resolve().as_uri())
-        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
-            self._read()
+        target, session = self._open(page, width, scheme)
         found = self._call("Runtime.evaluate", session, expression=LOOK, returnByValue=True)["result"]
         seen = Seen(**json.loads(found["value"]))
         size = self._call("Page.getLayoutMetrics", session)["cssContentSize"]
@@ -145,20 +134,33 @@ class Browser:
                     seen.requests.append(url)
         return seen
 
-    def ask(self, page: Path, expression: str) -> Any:
-        """Open a page and return what a JavaScript expression is there, as plain values."""
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._call("Page.enable", session)
-        self._events.clear()
-        self._call("Page.navigate", session, url=page.resolve().as_uri())
-        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
-            self._read()
-        answer = self._call("Runtime.evaluate", session, expression=expression, returnByValue=True)
+    def ask(self, page: Path, expression: str, *, width: int = 1200, scheme: str = "light", script: str = "") -> Any:
+        """Open a page, run ``script`` there, and return what a JavaScript expression comes to, as plain values."""
+        target, session = self._open(page, width, scheme)
+        if script:
+            self._call("Runtime.evaluate", session, expression=script)
+        asked = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+        answer = self._call("Runtime.evaluate", session, **asked)
         self._call("Target.closeTarget", targetId=target)
         if "exceptionDetails" in answer:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
+
+    def _open(self, page: Path, width: int, scheme: str) -> tuple[str, str]:
+        """A page of its own that has loaded: its target and session."""
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable", session)
+        self._call("Emulation.setDeviceMetricsOverride", session, width=width, height=900, deviceScaleFactor=1,
+                   mobile=False)  # fmt: skip
+        self._call("Emulation.setEmulatedMedia", session,
+                   features=[{"name": "prefers-color-scheme", "value": scheme}])  # fmt: skip
+        self._events.clear()
+        self._call("Page.navigate", session, url=page.resolve().as_uri())
+        while not any(e["method"] == "Page.loadEventFired" for e in self._events):
+            self._read()
+        return target, session
 
     def close(self) -> None:
         """End the browser and every process it started."""
