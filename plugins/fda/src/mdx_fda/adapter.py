@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,8 @@ from mdx.errors import DataError, PluginError, UsageError
 from mdx_fda.bank import Bank, require_unit_range
 from mdx_fda.config import FDAConfig
 from mdx_fda.curves import ARTIFACT, Curves
-from mdx_fda.restyling import adapt_and_predict, region_for
+from mdx_fda.notes import notes
+from mdx_fda.restyling import adapt_and_predict
 from mdx_fda.selection import check_selection, measure
 from mdx_fda.source import build_network, fit_source
 from mdx_segment.inference import device_of, predict_slices, slices_of, volume_of
@@ -45,7 +46,7 @@ class FDA(Adapter[FDAConfig]):
             self.curves = measure(data, model.network, self.bank, run, self.config)
             run.artifact(ARTIFACT, self.curves.plain())
             self.curves.show(run)
-        for sentence in self._facts(data, self.bank):
+        for sentence in notes(data, self.bank, self.config, self.curves):
             run.note(sentence)
 
     def apply(self, sample: Sample, model: Model, reference: Reference | None = None) -> Prediction:
@@ -110,45 +111,3 @@ class FDA(Adapter[FDAConfig]):
                 "restore the source data, or train with --set bank=embed",
             )
         self.bank = Bank.of(data, [by_id[name] for name in self.donor_ids])
-
-    def _facts(self, data: Dataset, bank: Bank) -> Iterator[str]:
-        """What the reader of the report should know of this run's donors."""
-        if self.config.bank == "embed":
-            yield (
-                f"The run holds the images of {len(bank)} source scans as donors (bank=embed): treat it as patient "
-                "data. With bank=reference it holds their names, and needs the source data to be applied."
-            )
-        if len(bank) <= self.config.n_mst and self.config.donors != "2.5d":
-            yield (
-                f"The bank has {len(bank)} scans, no more than the {self.config.n_mst} donors that were asked for: all "
-                "of them serve every slice, and how donors are chosen makes no difference."
-            )
-        targets = data.where(role="target", split=["train", "val"])
-        shapes = {tuple(s.shape) for s in bank.scans} | {
-            tuple(slices_of(data.load(case).image).shape) for case in targets.cases
-        }
-        if len({(s[0], *s[2:]) for s in shapes}) > 1:
-            yield (
-                "The scans differ in shape, so they are not registered to one template as the paper asks: slices are "
-                "paired by their relative position, and donor slices resized to the target's."
-            )
-        size = f"{bank.scans[0].shape[-2]} x {bank.scans[0].shape[-1]} pixels"
-        if self.curves is None:
-            yield f"On slices of {size} the swap replaces {_swapped(bank, self.config)} amplitudes."
-            return
-        curves = self.curves
-        for sites in [[site] for site in curves.sites] if curves.rule == "per_pair" else [list(curves.sites)]:
-            value = curves.chosen(sites[0])
-            count = _swapped(bank, self.config.with_radius(curves.setting, value))
-            largest = " It is the largest that was tried." if value == curves.grid[-1] else ""
-            yield (
-                f"For {', '.join(sites)} the labels of {sum(curves.cases[site] for site in sites)} validation cases "
-                f"chose {curves.setting} = {value:g} ({curves.rule}), which on slices of {size} replaces {count} "
-                f"amplitudes.{largest}"
-            )
-
-
-def _swapped(bank: Bank, config: FDAConfig) -> str:
-    """How many amplitudes of a donor's slice are taken, of how many."""
-    region = region_for(bank.scans[0], config)
-    return f"{int(region.sum())} of {region.numel()}"
