@@ -136,7 +136,7 @@ def metric_words(metric: str) -> str:
     """A metric as it is written in a sentence: ``surface dice``, ``AUROC``."""
     first, _, rest = metric.partition("_")
     if first in ("auroc", "ece", "f1", "ap", "ap50", "ssim", "psnr", "hd95"):
-        return f"{first.upper()} {rest}".strip()
+        return f"{first.upper()} {rest.replace('_', ' ')}".strip()
     return metric.replace("_", " ")
 
 

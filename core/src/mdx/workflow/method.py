@@ -106,7 +106,8 @@ def _write_timings(run: Run, seconds: float, directory: Path) -> None:
     stages = {**before.get("stages", {})}
     for stage, spent in run.timings.items():
         stages[stage] = stages.get(stage, 0.0) + spent
-    write_json(path, {**before, "fit": before.get("fit", 0.0) + seconds, "stages": stages, **peaks(before)})
+    own = {"fit": before.get("fit", 0.0) + seconds, "stages": stages, "device": run.device.type}
+    write_json(path, {**before, **own, **peaks(before)})
 
 
 def _fit(plan: Plan, data: Dataset, directory: Path, place: Place, evaluators: Any, hooks: HookCaller) -> None:
