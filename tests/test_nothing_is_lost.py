@@ -114,6 +114,37 @@ def test_scores_of_a_run_are_not_replaced(finished: tuple[Path, Path], tmp_path:
     assert (tmp_path / "summary.json").read_text() == "theirs"
 
 
+def _new_cohort(folder: Path) -> Path:
+    """Two subjects of another site, with other images than those of the run, which this generator makes too."""
+    table = make_cohort(folder, sites=("Z",), subjects=2)
+    for i, line in enumerate(table.read_text().splitlines()[1:]):
+        image = np.random.default_rng(i).normal(50, 5, (26, 22, 6)).astype(np.float32)
+        write_scan(table.parent / line.split(",")[0], image)
+    return table
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_an_evaluation_replaces_no_mask_that_it_reads(
+    finished: tuple[Path, Path], tmp_path: Path, mdx: Cli, force: tuple[str, ...]
+) -> None:
+    out = tmp_path / "out"
+    table = _new_cohort(out)
+    (out / "masks").rename(out / "predictions")
+    table.write_text(table.read_text().replace("masks/", "predictions/"))
+    masks = {path: path.read_bytes() for path in (out / "predictions").iterdir()}
+    code, text = mdx("evaluate", finished[1], "--data", f"csv:{table}", "--out", out, *force)
+    assert (code, "is read from, and lies where scores and predictions go" in text) == (2, True), text
+    assert {path: path.read_bytes() for path in (out / "predictions").iterdir()} == masks
+
+
+def test_an_evaluation_goes_into_no_folder_of_other_things(
+    finished: tuple[Path, Path], tmp_path: Path, mdx: Cli
+) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    code, text = mdx("evaluate", finished[1], "--out", tmp_path)
+    assert (code, "holds no evaluation of these data" in text) == (2, True), text
+
+
 def test_cases_that_trained_a_run_are_left_out_of_its_evaluation_and_named(
     finished: tuple[Path, Path], tmp_path: Path, mdx: Cli
 ) -> None:
@@ -145,11 +176,7 @@ def test_copies_of_trained_images_under_other_names_are_known(
 def test_new_cases_are_all_scored_and_a_new_site_has_no_role(
     finished: tuple[Path, Path], tmp_path: Path, mdx: Cli
 ) -> None:
-    other = make_cohort(tmp_path / "new", sites=("Z",), subjects=2)
-    lines = other.read_text().splitlines()
-    for i, line in enumerate(lines[1:]):  # other images than those of the run, which this generator makes too
-        image = np.random.default_rng(i).normal(50, 5, (26, 22, 6)).astype(np.float32)
-        write_scan(other.parent / line.split(",")[0], image)
+    other = _new_cohort(tmp_path / "new")
     code, text = mdx("evaluate", finished[1], "--data", f"csv:{other}", "--out", tmp_path / "scores")
     assert code == 0, text
     assert "left out" not in text

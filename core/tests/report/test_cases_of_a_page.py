@@ -17,7 +17,7 @@ from mdx.errors import DataError, PluginError
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.dataset import Case, Sample
 from mdx.interfaces.geometry import Geometry
-from mdx.report.case_table import MOST_ROWS, cases_of
+from mdx.report.case_table import MOST_ROWS, cases_of, predictions_in
 from mdx.report.changed_images import Changes, changed_image
 from mdx.report.gallery import EACH, chosen, record, save_small
 from mdx.report.intensities import BINS, FILE, Intensities, densities_drawn
@@ -62,6 +62,14 @@ def test_a_case_leads_to_the_file_of_its_prediction(segmented: Path) -> None:
     assert files["A1"] == "predictions/A1.nii.gz"
     assert files["B2"] == "predictions/B2_boxes.csv"
     assert files["C1"] == ""
+
+
+def test_a_case_whose_name_ends_like_a_kind_of_file_leads_to_its_own(tmp_path: Path) -> None:
+    for name in ("scan_image.nii.gz", "tooth.nii.gz", "tooth_image.nii.gz", "cell_boxes.csv"):
+        (tmp_path / name).touch()
+    links = predictions_in(tmp_path, ["scan", "scan_image", "tooth", "cell"])
+    found = {case: Path(link).name for case, link in links.items()}
+    assert found == {"scan_image": "scan_image.nii.gz", "tooth": "tooth.nii.gz", "cell": "cell_boxes.csv"}
 
 
 def test_a_class_stands_beside_its_truth_and_its_probability(tmp_path: Path) -> None:

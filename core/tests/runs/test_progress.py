@@ -10,7 +10,7 @@ import pytest
 
 from mdx import console, progress
 from mdx.progress.displays import Bar, Lines, Nothing, display
-from mdx.progress.heartbeat import FILE, read_heartbeat
+from mdx.progress.heartbeat import FILE, Heartbeat, read_heartbeat
 from mdx.progress.now import Now
 from mdx.progress.teller import Teller
 
@@ -145,3 +145,18 @@ def test_the_bar_of_a_terminal_is_one_line_that_is_gone_at_the_end(monkeypatch: 
     assert "about 2:10 left" in written
     assert "note: above it" in written
     assert written.endswith("\x1b[2K")
+
+
+def test_a_process_that_is_not_to_tell_anything_is_silent_about_items_too(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.telling(False):
+        assert list(progress.each([1, 2], "predicting")) == [1, 2]
+    assert capsys.readouterr().err == ""
+    assert list(progress.each([1, 2], "predicting")) == [1, 2]
+    assert "predicting" in capsys.readouterr().err
+
+
+def test_a_loss_without_bound_ends_no_heartbeat(tmp_path: Path) -> None:
+    Heartbeat(tmp_path).write(Now(loss=float("inf")), 0.0)
+    found = read_heartbeat(tmp_path)
+    assert found is not None
+    assert found[0].get("loss") is None

@@ -125,6 +125,7 @@ def check_command(
 
 def _next(address: str, data: Dataset, assignments: list[str]) -> str:
     """A run of the first method that takes such data; nothing where none is installed."""
+    from mdx.config import in_quotes
     from mdx.plugins.discovery import discover
 
     fit = [
@@ -137,7 +138,8 @@ def _next(address: str, data: Dataset, assignments: list[str]) -> str:
     sizes = Counter(case.site for case in data.cases).most_common()
     told = list(assignments)
     if len(sizes) > 1 and not any(case.role == "target" for case in data.cases):
-        told += [f"source={sizes[0][0]}", f"target={','.join(sorted(site for site, _ in sizes[1:]))}"]
+        first, *others = (in_quotes(site) for site, _ in sizes)
+        told += [f"source={first}", f"target={','.join(sorted(others))}"]
     return shlex.join(["mdx", "run", fit[0], "--data", address, *(["--set", *told] if told else [])])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -34,7 +35,8 @@ class Heartbeat:
     def write(self, now: Now, at: float) -> None:
         """Replace it."""
         self._written = at
-        facts = {**now.plain(), "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid()}
+        known = {k: v for k, v in now.plain().items() if not isinstance(v, float) or math.isfinite(v)}
+        facts = {**known, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid()}
         with suppress(OSError, MdxError):
             write_json(self.path, facts)
 

@@ -139,6 +139,7 @@ class Teller:
 
 class _State:
     teller: Teller | None = None
+    silent: bool = False
 
 
 _state = _State()
@@ -147,8 +148,15 @@ _state = _State()
 @contextmanager
 def telling(tells: bool = True) -> Iterator[Teller | None]:
     """Tell what happens in a block; in one within such a block it is told there. ``tells=False``: it is not told."""
-    if _state.teller is not None or not tells:
+    if _state.teller is not None or _state.silent:
         yield _state.teller
+        return
+    if not tells:
+        _state.silent = True
+        try:
+            yield None
+        finally:
+            _state.silent = False
         return
     _state.teller = made = Teller(display())
     try:
@@ -179,7 +187,9 @@ def each(items: Iterable[T], name: str, total: int | None = None, aloud: bool = 
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
     with telling() as teller:
-        assert teller is not None  # telling() makes one where there is none
+        if teller is None:  # of a process that is not to tell anything
+            yield from items
+            return
         inside = teller.now.epoch is not None
         before = teller.now.done, teller.now.total, teller.now.unit
         if not inside:

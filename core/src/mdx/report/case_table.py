@@ -25,8 +25,9 @@ EXAMPLES = {
     "regression": "Nearest to the truth, and furthest from it on either side.",
 }
 """How the pictures of the gallery were chosen."""
-WRITTEN = re.compile(r"(?P<case>.+?)(?P<kind>_image|_boxes)?(\.nii\.gz|\.[A-Za-z0-9]+)")
-"""The file of a prediction, as ``write_prediction`` names it."""
+WRITTEN = re.compile(r"(?P<stem>[^.].*?)(\.nii\.gz|\.[A-Za-z0-9]+)")
+KINDS = ("_image", "_boxes")
+"""The file of a prediction, as ``write_prediction`` names it: the case, what the file holds, a suffix."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def cases_of(directory: Path, methods: list[Method]) -> dict[str, Any]:
     other = (methods[1].name, read_scores(methods[1].directory)) if len(methods) > 1 else None
     pictures = pictures_of_cases(methods[0].directory, table)
     return {
-        "table": case_table(table, other, methods, predictions_in(directory / "predictions"), pictures),
+        "table": case_table(
+            table, other, methods, predictions_in(directory / "predictions", table["case"].tolist()), pictures
+        ),
         "pictures": pictures,
         "examples": EXAMPLES.get(read_json(directory / "provenance.json").get("task", {}).get("kind", ""), ""),
         "densities": densities_drawn(methods[0].directory, site_roles(directory)),
@@ -169,13 +172,15 @@ def _probability(table: Any, column: str) -> list[float]:
     return [float(known[name][i]) if name in known else nothing for i, name in enumerate(table[column].astype(str))]
 
 
-def predictions_in(folder: Path) -> dict[str, str]:
+def predictions_in(folder: Path, cases: Sequence[str]) -> dict[str, str]:
     """Case -> its prediction's file as a link from the page; of several the mask, or the image, or the boxes."""
-    found: dict[str, tuple[str, str]] = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = WRITTEN.fullmatch(path.name)
-        if match and path.is_file() and not path.name.startswith("."):
-            kind = match["kind"] or ""
-            if match["case"] not in found or kind < found[match["case"]][0]:
-                found[match["case"]] = kind, quote(f"{folder.name}/{path.name}")
-    return {case: link for case, (_, link) in found.items()}
+    there = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+    files = {match["stem"]: match[0] for name in sorted(there) if (match := WRITTEN.fullmatch(name))}
+    others = set(cases)
+    found = {}
+    for case in cases:
+        stems = [case, *(case + kind for kind in KINDS if case + kind not in others)]
+        stem = next((stem for stem in stems if stem in files), None)
+        if stem:
+            found[case] = quote(f"{folder.name}/{files[stem]}")
+    return found

@@ -63,7 +63,7 @@ class Changes:
         at = _middle(sample) if before.ndim == 4 else None
         step = -(-max(before.shape[1:3]) // EDGE_PX)
         slices = {
-            name: slice_of(image, at)[::step, ::step].astype(np.float16)
+            name: slice_of(image, at)[::step, ::step].astype(np.float32)
             for name, image in (("before", before), (changed[0], changed[1]))
         }
         size = sum(s.nbytes for s in slices.values())

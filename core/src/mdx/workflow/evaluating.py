@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,8 @@ def evaluate_run(
     folder = out or loaded.directory / "evaluations" / name
     if is_run(folder):
         raise UsageError("is the directory of a run, which has scores of its own", "give another --out", folder)
-    read = [*files_of(data.cases), Path((uri or "").removeprefix("csv:")).expanduser()]
-    targets = [folder / name for name in ("scores.csv", "summary.json", "evaluation.json")]
-    refuse_to_replace(targets, read, force or _same_evaluation(folder, uri))
+    read = [*files_of(data.cases), *([Path(uri.removeprefix("csv:")).expanduser()] if uri else [])]
+    _refuse_to_write_over(folder, read, force or _same_evaluation(folder, uri))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,6 +78,19 @@ def _refuse_own_cases_of_folds(loaded: LoadedRun) -> None:
             "every case has trained some of the folds; scores.csv holds its score by the run that had not seen it",
             "give other cases with --data", loaded.directory.name,
         )  # fmt: skip
+
+
+def _refuse_to_write_over(folder: Path, read: Sequence[Path], force: bool) -> None:
+    """Raise UsageError where ``folder`` holds something else than this evaluation, or what is read from."""
+    targets = [folder / name for name in ("scores.csv", "summary.json", "evaluation.json", "details.json",
+                                          "timings.json", "intensities.json", "embeddings.npz")]  # fmt: skip
+    refuse_to_replace(targets, read, force)
+    own = [(folder / name).resolve() for name in ("predictions", "figures")]
+    for path in read:
+        if any(part in path.resolve().parents for part in own):
+            raise UsageError("is read from, and lies where scores and predictions go", "give another --out", path)
+    if not force and folder.is_dir() and any(folder.iterdir()):
+        raise UsageError("is not empty and holds no evaluation of these data", "give another --out, or --force", folder)
 
 
 def _same_evaluation(folder: Path, uri: str | None) -> bool:
