@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdx.data.config import DataConfig
-from mdx.data.folds import assign_fold
+from mdx.data.folds import assign_fold, folds_of, require_folds
 from mdx.data.labels import LABELS
 from mdx.data.open import open_table
 from mdx.errors import DataError
@@ -77,6 +78,27 @@ FIVE = DataConfig.model_validate({"folds": 5, "fold": 0, "source": ("A",), "targ
 def test_more_folds_than_subjects_of_a_target_site_are_refused_with_the_most_that_can_be(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"target site\(s\) B 3 have fewer\n  -> at most --folds 3"):
         open_table(table(tmp_path, {"A": 9, "B": 3}), FIVE, ("classification",))
+
+
+def of_several_sites() -> list[Case]:
+    """Of B there are six subjects, one more than folds, in two groups: three at A too, and three at B alone."""
+    roles = {"A": "source", "B": "target", "C": "target"}
+    groups = {"A": 8, "AB": 3, "AC": 6, "B": 3}
+    return [
+        Case(f"{group}{i}-{site}", f"{group}{i}", site, {}, role=roles[site], columns={"class": "ill"})
+        for group, n in groups.items() for i in range(n) for site in group
+    ]  # fmt: skip
+
+
+def test_a_fold_that_tests_no_subject_of_a_target_site_is_refused_though_the_site_has_enough() -> None:
+    cases, label = of_several_sites(), (CLASSES, "class")
+    fold_of = folds_of(cases, FIVE, *label)
+    with pytest.raises(DataError, match=r"fold 1 would test no subject .* of the target site B\n  -> give fewer"):
+        require_folds(cases, fold_of, FIVE, *label)
+    turned = [replace(case, role="target" if case.site == "A" else "source") for case in cases]
+    assert require_folds(turned, fold_of, FIVE, *label) == [
+        "the source site B has 6 subject(s): 1 of 5 folds test none"
+    ]
 
 
 def test_a_table_that_says_who_is_tested_is_refused(tmp_path: Path) -> None:

@@ -18,13 +18,17 @@ import pytest
 import mdx as library
 from mdx import stopping
 from mdx.errors import RefusedError
+from mdx.files import write_json
 from mdx.interfaces.adapter import Prediction
 from mdx.interfaces.geometry import Geometry
 from mdx.report.next_steps import next_commands
 from mdx.runs.ensemble import averaged
+from mdx.runs.folders import is_folds
 from mdx.sweeps import folds
 from mdx.sweeps.jobs import Job, expand
-from mdx.workflow.execution import execute
+from mdx.sweeps.pooled_pictures import link_pictures
+from mdx.workflow.estimates import estimates
+from mdx.workflow.execution import execute, open_data
 
 Mdx = Callable[..., tuple[int, str]]
 PLUGIN = Path(__file__).parent / "plugin"
@@ -128,6 +132,31 @@ def test_a_stopped_command_goes_on_with_the_folds_that_are_left(
     code, printed = mdx(*command)
     assert (code, "exists and is finished" in printed) == (0, True)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == made
+
+
+def test_the_time_of_a_run_is_estimated_from_runs_and_not_from_all_folds(pooled: Path, ages: Path) -> None:
+    settings = {"source": "A", "target": "B", "epochs": "1", "run.threads": "1", "data.folds": "2", "data.fold": "0"}
+    plan = Job("slope", f"csv:{ages}", preset="small", settings=settings).plan()
+    known = estimates(plan, open_data(plan), pooled.parent).measured
+    assert known is not None
+    assert not is_folds(pooled.parent / known["run"])
+
+
+def test_the_best_and_the_worst_picture_are_named_after_the_case_that_is_drawn(tmp_path: Path) -> None:
+    scores = {"a": (0, 0.9), "b": (0, 0.9), "c": (0, 0.7), "d": (1, 0.8), "e": (1, 0.3), "f": (1, 0.2)}
+    drawn = [{"best": "b", "worst": "c"}, {"best": "d", "worst": "e"}]
+    members = [tmp_path / "folds" / str(fold) for fold in (0, 1)]
+    for member, overlays in zip(members, drawn, strict=True):
+        (member / "figures").mkdir(parents=True)
+        write_json(member / "provenance.json", {"task": {"kind": "segmentation", "classes": ["brain"]}})
+        write_json(member / "figures" / "pictures.json", {"overlays": overlays})
+        for name, case in overlays.items():
+            (member / "figures" / f"overlay_{name}.png").write_text(case)
+    rows = [{"case": case, "role": "target", "fold": of, "surface_dice": s} for case, (of, s) in scores.items()]
+    link_pictures(tmp_path, members, pd.DataFrame(rows))
+    assert json.loads((tmp_path / "figures" / "pictures.json").read_text())["overlays"] == {"best": "b"}
+    assert (tmp_path / "figures" / "overlay_best.png").read_text() == "b"
+    assert not (tmp_path / "figures" / "overlay_worst.png").exists()  # that fold has drawn another one than the worst
 
 
 def test_a_sweep_over_folds_takes_the_finished_runs(place: Path, ages: Path, slope: None) -> None:

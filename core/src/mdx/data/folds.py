@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 
 from mdx.data.config import DataConfig, SplitCounts
@@ -23,7 +23,9 @@ def folds_of(cases: Sequence[Case], config: DataConfig, label: Label, column: st
 
     Subjects in the order of their sites, their label (see ``Label.stratum``) and a hash of ``config.split_seed`` and
     their name are dealt out one after the other. So the numbers of a site, and of a class within a site, differ by at
-    most one between folds. Raises DataError for a table that has splits of its own.
+    most one between folds, where every subject is of one site. Those who were scanned at the same several sites are
+    dealt out as one more such group, so that the numbers of a site can differ by one for each group that it is in.
+    Raises DataError for a table that has splits of its own.
     """
     assert config.folds is not None  # asked for only with folds
     given = next((case for case in cases if case.split), None)
@@ -60,11 +62,14 @@ def assign_fold(cases: Sequence[Case], config: DataConfig, label: Label, column:
     return [replace(case, split=split[case.subject]) for case in cases]
 
 
-def require_folds(cases: Sequence[Case], config: DataConfig, label: Label, column: str) -> list[str]:
+def require_folds(
+    cases: Sequence[Case], fold_of: Mapping[str, int], config: DataConfig, label: Label, column: str
+) -> list[str]:
     """What the numbers of subjects are too small for, a sentence for each source site.
 
     Args:
         cases: with roles, of the sites that take part.
+        fold_of: subject -> the fold that tests it, as the whole table is divided (see ``folds_of``).
 
     Raises DataError where some fold would test no labelled subject of a target site, or none at all.
     """
@@ -75,6 +80,7 @@ def require_folds(cases: Sequence[Case], config: DataConfig, label: Label, colum
             subjects[case.site, case.role or ""].add(case.subject)
     everyone = len(set().union(*subjects.values())) if subjects else 0
     few = {place: len(names) for place, names in sorted(subjects.items()) if len(names) < config.folds}
+    testing = {place: {fold_of[name] for name in names if name in fold_of} for place, names in sorted(subjects.items())}
     targets = {site: n for (site, role), n in few.items() if role == "target"}
     if targets or everyone < config.folds:
         said = ", ".join(f"{site} {n}" for site, n in targets.items())
@@ -82,10 +88,27 @@ def require_folds(cases: Sequence[Case], config: DataConfig, label: Label, colum
         most = min(targets.values()) if targets else everyone
         remedy = f"at most --folds {most}" if most > 1 else "run it without folds, or add subjects"
         raise DataError(f"{config.folds} folds test at least one subject of each target site each, and {who}", remedy)
+    _require_tests_in_each({site: of for (site, role), of in testing.items() if role == "target"}, config.folds)
     return [
-        f"the {role or 'other'} site {site} has {n} subject(s): {config.folds - n} of {config.folds} folds test none"
-        for (site, role), n in few.items()
-    ]
+        f"the {role or 'other'} site {site} has {len(subjects[site, role])} subject(s): "
+        f"{config.folds - len(of)} of {config.folds} folds test none"
+        for (site, role), of in testing.items() if len(of) < config.folds
+    ]  # fmt: skip
+
+
+def _require_tests_in_each(testing: Mapping[str, Set[int]], folds: int) -> None:
+    """Raise DataError for a target site of which some fold would test no labelled subject.
+
+    There can be enough of them and one fold without: where subjects were scanned at several sites, or have no label.
+    """
+    for site, of in testing.items():
+        none = sorted(set(range(folds)) - of)
+        if none:
+            raise DataError(
+                f"of {folds} folds, fold {', '.join(map(str, none))} would test no subject with a label of the target "
+                f"site {site}",
+                "give fewer --folds, or divide anew with another data.split_seed",
+            )
 
 
 def _sites_of(cases: Sequence[Case]) -> dict[str, Group]:

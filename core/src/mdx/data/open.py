@@ -12,7 +12,7 @@ from mdx.data.budgets import within_budget
 from mdx.data.cells import TABLES
 from mdx.data.config import DataConfig
 from mdx.data.files.images import header_of
-from mdx.data.folds import assign_fold, require_folds
+from mdx.data.folds import assign_fold, folds_of, require_folds
 from mdx.data.labels import UNLABELLED, find_label, label_of
 from mdx.data.splits import assign_roles, assign_splits
 from mdx.data.table import cases_as_rows, read_table, rows_as_cases
@@ -109,10 +109,12 @@ def _unlabelled(data: Dataset, config: DataConfig, tasks: Sequence[str]) -> Data
 def _dataset(cases: Sequence[Case], path: str | Path, config: DataConfig, tasks: Sequence[str]) -> Dataset:
     given = any(case.split for case in cases)
     try:
+        whole = cases
         cases = with_splits(cases, config, tasks)
         cases = assign_roles(cases, config.source, config.target, config.reference)
         if config.folds is not None:
-            require_folds(cases, config, *find_label(cases, config, tasks))
+            label, column = find_label(whole, config, tasks)
+            require_folds(cases, folds_of(whole, config, label, column), config, label, column)
     except DataError as error:
         raise error if error.where else DataError(error.what, error.remedy, path) from error
     task = infer_task(cases, config, tasks)

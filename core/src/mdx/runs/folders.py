@@ -20,11 +20,15 @@ from mdx.spreadsheets import read_frame
 def claim(out: Path, name: str, digest: str, again: bool = False) -> Path:
     """The directory of the run ``digest`` under ``out``: the one that exists, or a new one.
 
+    One that was made and left before anything was recorded in it is taken, on whatever day that was.
+
     Raises ResourceError where it cannot be made.
     """
-    existing = sorted(p for p in out.glob(f"*_{name}_{digest}*") if (p / "provenance.json").exists())
-    if existing and not again:
-        return existing[-1]
+    existing = [path for path in sorted(out.glob(f"*_{name}_{digest}*")) if path.is_dir()]
+    begun = [path for path in existing if is_run(path)]
+    bare = [path for path in existing if re.fullmatch(rf".*_{digest}(-\d+)?", path.name)]
+    if (begun or bare) and not again:
+        return (begun or bare)[-1]
     base = f"{time.strftime('%Y-%m-%d')}_{name}_{digest}"
     try:
         out.mkdir(parents=True, exist_ok=True)

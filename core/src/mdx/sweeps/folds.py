@@ -106,7 +106,9 @@ def looked_at(plans: Sequence[Plan]) -> tuple[list[Dataset], list[str]]:
     for plan, data in zip(plans, found, strict=True):
         require(plan, data)
     task = found[0].task
-    return found, require_folds(found[0].revealed().cases, plans[0].settings.data, label_of(task), task.label)
+    fold_of = {case.subject: fold for fold, data in enumerate(found) for case in data.where(split="test").cases}
+    config = plans[0].settings.data
+    return found, require_folds(found[0].revealed().cases, fold_of, config, label_of(task), task.label)
 
 
 def command_of(command: Sequence[str], folds: int, fold: int) -> list[str]:

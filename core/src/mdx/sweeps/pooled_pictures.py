@@ -34,7 +34,7 @@ def link_pictures(directory: Path, members: Sequence[Path], scores: Any) -> None
 
 
 def _overlays(folder: Path, members: Sequence[Path], table: Any) -> dict[str, str]:
-    """Which cases are the best and the worst."""
+    """Which cases are the best and the worst, as the pictures of the folds show them; of equal ones, any."""
     ranked_by = page_of(folders.read_json(members[0] / "provenance.json").get("task", {})).ranked_by
     if not ranked_by or ranked_by not in table:
         return {}
@@ -43,21 +43,28 @@ def _overlays(folder: Path, members: Sequence[Path], table: Any) -> dict[str, st
     for name, place in (("best", 0), ("worst", -1)):
         if len(ranked) > -place * 2:  # of one case or two there is no worst
             row = ranked.iloc[place]
-            drawn = members[int(row["fold"])] / "figures" / f"overlay_{name}.png"
-            if drawn.exists():
+            equal = set(ranked.loc[ranked[ranked_by] == row[ranked_by], "case"].astype(str))
+            member = members[int(row["fold"])]
+            drawn = member / "figures" / f"overlay_{name}.png"
+            shown = _index(member).get("overlays", {}).get(name)
+            if shown in equal and drawn.exists():
                 link(drawn, folder / drawn.name)
-                found[name] = str(row["case"])
+                found[name] = shown
     return found
+
+
+def _index(member: Path) -> dict[str, Any]:
+    """What the pictures of a run show."""
+    path = member / "figures" / INDEX
+    return folders.read_json(path) if path.exists() else {}
 
 
 def _gallery(folder: Path, members: Sequence[Path], table: Any) -> list[dict[str, Any]]:
     """The groups of small pictures, chosen among all cases as among those of one run."""
     drawn: dict[str, dict[str, Any]] = {}
     for member in members:
-        index = member / "figures" / INDEX
-        groups = folders.read_json(index).get("gallery", []) if index.exists() else []
-        for entry in (entry for group in groups for entry in group["cases"]):
-            drawn[entry["case"]] = {**entry, "file": index.parent / entry["file"]}
+        for entry in (entry for group in _index(member).get("gallery", []) for entry in group["cases"]):
+            drawn[entry["case"]] = {**entry, "file": member / "figures" / entry["file"]}
     files: dict[str, dict[str, Any]] = {}
     made = []
     for title, cases in chosen(table).items():

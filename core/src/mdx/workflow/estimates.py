@@ -110,8 +110,8 @@ def _measured(plan: Plan, out: Path) -> dict[str, Any] | None:
     for path in sorted(out.glob(f"*_{plan.plugin.name}_*")):
         try:
             facts = folders.read_json(path / "provenance.json")
-            if not folders.is_done(path) or not _same_device(plan, facts):
-                continue
+            if not folders.is_done(path) or folders.is_folds(path) or not _same_device(plan, facts):
+                continue  # of folds, the runs themselves are looked at
             methods = [path, *(path / "baselines" / name for name in facts["baselines"])]
             seconds = sum(seconds_of(folder) for folder in methods)
             differs = _differences(plan, facts)

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mdx.runs import folders
 from mdx.runs.linking import take_over
 from mdx.training import processes
 from mdx.training.device import take_threads
-from mdx.workflow.identity import changes, identity, unfinished_like
+from mdx.workflow.identity import changes, identity, suits, unfinished_like
 from mdx.workflow.method import hide, run_method, seconds_of
 from mdx.workflow.planning import Plan, make_plan, recorded_plan
 from mdx.workflow.records import record, recorded_command
@@ -70,7 +71,7 @@ def execute(plan: Plan, out: Path, *, again: bool = False, command: Sequence[str
         own = own_network(plan, data)
         name = identity(plan, data)
         if not again and not os.environ.get("RANK"):  # of several processes none may find what another has not
-            take_over(out, plan.plugin.name, name)
+            take_over(out, plan.plugin.name, name, partial(suits, plan))
         directory = folders.claim(out, plan.plugin.name, name, again)
         if not folders.is_run(directory) and not again:
             for beside in unfinished_like(plan, out):

@@ -11,10 +11,12 @@ from mdx.files import plain
 from mdx.interfaces.dataset import Dataset
 from mdx.runs import folders
 from mdx.runs.provenance import digest_of, versions
-from mdx.training.device import threads_of
+from mdx.training.device import check_device, threads_of
 from mdx.workflow.planning import Plan
 
 NOT_IN_IDENTITY = {"workers", "predictions", "bootstrap"}
+SHOWN = ("predictions", "bootstrap")
+"""Of these, the ones that show in what a run holds."""
 
 
 def identity(plan: Plan, data: Dataset) -> str:
@@ -30,6 +32,37 @@ def identity(plan: Plan, data: Dataset) -> str:
         plan.source, *([plan.init_digest] if plan.init_digest else []),
         *((name, part.fingerprint()) for name, part in sorted(data.cohorts.items())), *_of_baselines(plan),
     )  # fmt: skip
+
+
+def suits(plan: Plan, run: Path) -> bool:
+    """Whether a finished run whose identity is the plan's is what the plan asks for in the rest, too.
+
+    The rest is the kind of device, which ``auto`` leaves open, and the settings that are left out of names though they
+    show: how many resamplings an interval has, and whether predictions are kept. False for a damaged run.
+    """
+    asked = plan.settings.run
+    device = check_device(asked) if asked.device == "auto" else asked.device
+    try:
+        settings = folders.read_settings(run).get("run", {})
+        same = all(settings.get(name, {}).get("value") == getattr(asked, name) for name in SHOWN)
+        return same and device_of(run) == device
+    except DataError:
+        return False
+
+
+def device_of(run: Path) -> str:
+    """The kind of device that a run was trained on: ``cpu``, ``cuda`` or ``mps``.
+
+    Of a run of before this was measured it is what was asked for, and of ``auto`` the GPU that its machine had.
+    """
+    path = run / "timings.json"
+    measured = folders.read_json(path).get("device") if path.exists() else None
+    if measured:
+        return str(measured)
+    facts = folders.read_json(run / "provenance.json")
+    if facts["device"] != "auto":
+        return str(facts["device"])
+    return "cuda" if facts["machine"].get("gpu") else "cpu"
 
 
 def _of_baselines(plan: Plan) -> list[Any]:
