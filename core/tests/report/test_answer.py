@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from scored_runs import cohort, write_run
 
-from mdx.report.answer import Answer, answer_of, gap_closed
+from mdx.report.answer import NO_GAIN, Answer, answer_of, verdict_of
+from mdx.report.gap import Estimate, gap_closed
 from mdx.report.run import write_report
 from mdx.report.text import methods_of, summary_table
 
@@ -73,11 +74,38 @@ def test_the_answer_names_reference_levels_share_worst_target_and_what_could_be_
     assert worst == "The worst is C: 0.570 with 'fda', 0.500 with 'no_da'."
 
 
+@pytest.mark.parametrize(("high", "mark"), [(0.4, NO_GAIN), (0.52, "cannot tell")])
+def test_there_is_no_gain_only_where_the_share_too_stays_below_half_of_the_drop(high: float, mark: str) -> None:
+    gain, drop, share = Estimate(0.007, -0.002, 0.02), Estimate(0.07, 0.01, 0.13), Estimate(0.1, 0.0, high)
+    assert verdict_of(gain, drop, share, 0.2, 10, "max") == mark
+
+
+@pytest.mark.parametrize(
+    ("baselines", "reference", "said"),
+    [
+        ({"vanilla": "train", "no_da": "never"}, "no_da", "'fda' trained on labels of the target, 'no_da' did not"),
+        ({"vanilla": "train"}, "vanilla", "'fda' and 'vanilla' both trained on labels of the target."),
+    ],
+)
+def test_a_gain_with_labels_of_the_target_is_said_to_have_read_them(
+    tmp_path: Path, baselines: dict[str, str], reference: str, said: str
+) -> None:
+    cases = cohort()
+    own = at_targets(0.07 + np.tile(SPREAD, 2) / 2)
+    run = write_run(tmp_path / "run", "fda", own, cases, baselines=list(baselines), target_labels="train")
+    for name, labels in baselines.items():
+        write_run(run / "baselines" / name, name, PLAIN, cases, target_labels=labels)
+    found = ask(run)
+    assert (found.mark, found.reference) == ("gain", reference)
+    assert found.sentences[1].startswith(said)
+
+
 def test_nothing_is_closed_where_no_drop_can_be_told(tmp_path: Path) -> None:
     alike = np.tile(0.8 + SPREAD, 3)
     found = ask(make(tmp_path / "run", alike + UNSURE / 20, alike))
     assert (found.mark, found.share) == ("cannot tell", None)
     assert "No drop of the surface dice from source to target can be told (0.800 to 0.800, 'no_da'" in found.text
+    assert "'fda' changes the surface dice at all target sites by " in found.text
 
 
 def test_four_subjects_allow_no_verdict(tmp_path: Path) -> None:

@@ -56,7 +56,12 @@ def test_a_lower_error_is_better_and_the_gain_is_positive(tmp_path: Path) -> Non
     errors = {"first": [{"e": [1.0] * 12}], "second": [{"e": [1.5] * 12}]}
     (found,), _ = verdicts(tmp_path, "e", "min", {"first": [1.0], "second": [1.5]}, errors)
     assert (found.difference, found.low, found.high) == pytest.approx((50, 50, 50))
-    assert found.text == "came out"
+    assert (found.text, found.n_subjects) == ("came out", 12)
+
+
+def test_a_step_of_fewer_than_6_subjects_is_said_to_be_of_so_few() -> None:
+    step = Verdict("first is better", "", "first", "second", "e", 0.1, 0.05, 0.2, (1, 1), n_subjects=2)
+    assert step.text == "came out, but of 2 subjects only"
 
 
 def test_a_gain_whose_interval_holds_0_is_said_to_be_unsure(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The answer of a run: what is lost from source to target, how much of it the method closes, what could be told at all.
 
 The question is one comparison: the method against the reference, the first baseline that reads no label of the target
-in training, on the main metric over all target sites together.
+in training, on the main metric over all target sites together. A method that itself trains on such labels is said to.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mdx.evaluation.paired import case_scores, interval
-from mdx.evaluation.statistics import goodness, resampled_weights
+from mdx.evaluation.statistics import goodness
 from mdx.report.alarms import failures
-from mdx.report.text import Method, metric_words, metrics_shown, reading_target, site_roles
+from mdx.report.gap import Estimate, gap_closed
+from mdx.report.text import Method, metric_words, metrics_shown, site_roles
 from mdx.report.verdicts import ENOUGH_SUBJECTS, LEVEL, Part, p_text, paired_tests, parts_of
 from mdx.runs.folders import read_json, read_scores
 
@@ -25,21 +24,7 @@ GAIN, NO_GAIN, HARM, CANNOT_TELL, DID_NOT_LEARN = "gain", "no gain", "harm", "ca
 MARKS = {GAIN: "▲", NO_GAIN: "=", HARM: "▼", CANNOT_TELL: "?", DID_NOT_LEARN: "✕"}
 """The five verdicts, each with a symbol that says the same without colour."""
 WORTH = 0.5
-"""There is no gain where even the upper end of its interval closes less than this share of the drop."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval over subjects; NaN where there is none."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def told(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+"""There is no gain where even the upper ends of its interval and of the share's close less than this of the drop."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +73,27 @@ class Answer:
 
 
 def reference_of(methods: Sequence[Method]) -> Method | None:
-    """The first baseline that is a competitor; None where there is none."""
-    outside = reading_target(list(methods))
-    return next((m for m in methods[1:] if m.name not in outside), None)
+    """The first baseline that trains on no label of the target; None where there is none.
+
+    Where the method itself trains on them, and so does every baseline, it is the first: like is held against like.
+    """
+    unseen = next((m for m in methods[1:] if m.target_labels != "train"), None)
+    if unseen is not None or not methods or methods[0].target_labels != "train":
+        return unseen
+    return next(iter(methods[1:]), None)
+
+
+def _caveat(own: Method, reference: Method | None) -> list[str]:
+    """What a method that itself trains on labels of the target is not."""
+    if own.target_labels != "train":
+        return []
+    if reference is not None and reference.target_labels == "train":
+        return [f"'{own.name}' and '{reference.name}' both trained on labels of the target."]
+    beside = f", '{reference.name}' did not: the difference" if reference else ": its score"
+    return [
+        f"'{own.name}' trained on labels of the target{beside} says what could be reached with them, not what "
+        "adaptation without them gains."
+    ]
 
 
 def answer_of(
@@ -155,7 +158,7 @@ def _alone(directory: Path, method: Method, tables: Mapping[str, Any], metric: s
         "No baseline that reads no label of the target was run beside it" if planned
         else "No baseline was run beside it"
     )  # fmt: skip
-    sentences = [f"{why}, so nothing says what '{method.name}' gains."]
+    sentences = [f"{why}, so nothing says what '{method.name}' gains.", *_caveat(method, None)]
     found = gap_closed(_both(tables[method.name], tables[method.name], metric), better)
     if found["at_source"] == found["at_source"] and found["at_target"] == found["at_target"]:
         sentences.append(f"{_loss(found, metric, better, method.name)}.")
@@ -176,12 +179,12 @@ def _compared(
     gain, drop = Estimate(test["difference"], test["low"], test["high"]), found["drop"]
     has_drop = drop is not None and drop.low > 0
     p = test["p_holm"] if test["p_holm"] == test["p_holm"] else test["p"]
-    mark = _mark(gain, drop if has_drop else None, p, test["n_subjects"], better)
     test_words = f"p {p_text(p)}" + (f" by Holm over {family} baselines" if family > 1 else "")
     share = found["share"] if has_drop else None
-    said = [
-        f"{_start(found, metric, better, reference.name, has_drop)} {_change(own, share, gain, test_words, better)}"
-    ]
+    mark = verdict_of(gain, drop if has_drop else None, share, p, test["n_subjects"], better)
+    changed = f"changes the {metric_words(metric)} at {part.name} by"
+    start = _start(found, metric, better, reference.name, has_drop)
+    said = [f"{start} {_change(own, share, gain, test_words, better, changed)}", *_caveat(own, reference)]
     said += _limits(mark, gain, test["n_subjects"], family, part)
     said += _worst(own, reference, part, metric)
     return Answer(
@@ -200,67 +203,22 @@ def _both(own: Any, reference: Any, metric: str) -> Any:
     return pd.DataFrame({"subject": both["subject"].astype(str), "site": both["site"], "role": role, **values})
 
 
-def gap_closed(rows: Any, better: str) -> dict[str, Any]:
-    """The reference's drop from source to target, and the share of it that the method closes.
+def verdict_of(
+    gain: Estimate, drop: Estimate | None, share: Estimate | None, p: float, n_subjects: int, better: str
+) -> str:
+    """The verdict; a difference is told by its interval and its test together.
 
-    Subjects of the source and of the target are resampled apart, each with all their cases; a subject with scans on
-    both sides is drawn with both.
-
-    Args:
-        rows: one a case: ``subject``, ``role``, and the scores ``own`` and ``reference``.
-        better: ``max`` or ``min``.
-
-    Returns:
-        ``at_source`` and ``at_target`` of the reference (NaN where there is no case), ``drop`` and ``share`` with
-        their intervals, or None.
+    The interval of the share holds what is unsure of the drop as well: there is no gain only where it, too, stays
+    below ``WORTH``.
     """
-    sign, role = goodness(1.0, better), rows["role"].to_numpy()
-    source, target = role == "source", role == "target"
-    reference, difference = rows["reference"].to_numpy(float), (rows["own"] - rows["reference"]).to_numpy(float)
-    parts = [
-        case_scores(np.where(where, values, np.nan)).weighted
-        for where, values in ((source, reference), (target, reference), (target, difference))
-    ]
-    whole = np.ones((1, len(rows)))
-    at_source, at_target, gained = (float(mean(whole)[0]) for mean in parts)
-    found: dict[str, Any] = {"at_source": at_source, "at_target": at_target, "drop": None, "share": None}
-    drop = sign * (at_source - at_target)
-    if drop != drop:
-        return found
-    weights = _resampled_by_side(rows["subject"], role)
-    from_source, from_target, gains = (mean(weights) for mean in parts)
-    if min(rows["subject"][side].nunique() for side in (source, target)) < 2:
-        found["drop"] = Estimate(drop, np.nan, np.nan)
-        return found
-    drops = sign * (from_source - from_target)
-    found["drop"] = Estimate(drop, *interval(drops))
-    shares = np.divide(sign * gains, drops, out=np.full(len(drops), np.nan), where=drops > 0)
-    if drop > 0 and gained == gained:
-        found["share"] = Estimate(sign * gained / drop, *interval(shares))
-    return found
-
-
-def _resampled_by_side(subjects: Any, role: np.ndarray) -> np.ndarray:
-    """(R, cases) weights; the subjects of the target are drawn as for every other interval of the page."""
-    names = subjects.to_numpy()
-    roles_of = pd.Series(role).groupby(names).agg(lambda found: "+".join(sorted(set(found), reverse=True)))
-    side = roles_of.loc[names].to_numpy()
-    columns = [np.flatnonzero(side == one) for one in sorted(set(side), reverse=True)]
-    drawn = [resampled_weights(names[index], seed) for seed, index in enumerate(columns)]
-    weights = np.empty((len(drawn[0]), len(names)))
-    for index, part in zip(columns, drawn, strict=True):
-        weights[:, index] = part
-    return weights
-
-
-def _mark(gain: Estimate, drop: Estimate | None, p: float, n_subjects: int, better: str) -> str:
-    """The verdict; a difference is told by its interval and its test together."""
     if n_subjects < ENOUGH_SUBJECTS:
         return CANNOT_TELL
     if gain.told and p < LEVEL:
         return GAIN if goodness(gain.value, better) > 0 else HARM
+    if drop is None or share is None:
+        return CANNOT_TELL
     best = max(goodness(gain.low, better), goodness(gain.high, better))
-    return NO_GAIN if drop is not None and best < WORTH * drop.value else CANNOT_TELL
+    return NO_GAIN if best < WORTH * drop.value and share.high < WORTH else CANNOT_TELL
 
 
 def _loss(found: Mapping[str, Any], metric: str, better: str, name: str) -> str:
@@ -290,11 +248,15 @@ def _start(found: Mapping[str, Any], metric: str, better: str, reference: str, h
     return f"{_loss(found, metric, better, reference)}{';' if has_drop else '.'}"
 
 
-def _change(own: Method, share: Estimate | None, gain: Estimate, test: str, better: str) -> str:
-    """What the method makes of it: the share of the drop where there is one, the difference, and the test."""
+def _change(own: Method, share: Estimate | None, gain: Estimate, test: str, better: str, changed: str) -> str:
+    """What the method makes of it: the share of the drop where there is one, the difference, and the test.
+
+    Args:
+        changed: the words before the difference where there is no share: ``changes the dice at B by``.
+    """
     spread = f" [{gain.low:+.3f}, {gain.high:+.3f}]" if gain.low == gain.low else ""
     if share is None:
-        return f"'{own.name}' changes it by {gain.value:+.3f}{spread}, {test}."
+        return f"'{own.name}' {changed} {gain.value:+.3f}{spread}, {test}."
     number = f"({gain.value:+.3f}{spread}, {test})."
     if share.value < 0:
         return f"'{own.name}' adds {_percent(-share.value)} to it {number}"

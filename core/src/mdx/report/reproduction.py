@@ -12,6 +12,7 @@ from mdx.report.drawing import FAINT, GRID, INK, OWN, as_svg, panels_of, plain_a
 from mdx.report.pages import without_folders, write_page
 from mdx.report.sweep import aligned
 from mdx.report.text import key_words, metric_words
+from mdx.report.verdicts import ENOUGH_SUBJECTS
 from mdx.runs.folders import read_json
 
 SIMULATED = (
@@ -102,17 +103,23 @@ def claim_line(c: Mapping[str, Any]) -> str:
 
 
 def reproduction_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """``mark``, ``symbol`` and ``sentences``: how many steps of the claimed orders came out, and how surely."""
+    """``mark``, ``symbol`` and ``sentences``: how many steps of the claimed orders came out, and how surely.
+
+    A step is told by an interval that leaves out 0, of enough subjects; only where all that were judged are reversed
+    it is said that they did not come out.
+    """
     judged = [c for c in facts["claims"] if c["difference"] is not None]
-    sure = [c["low"] is not None and (c["low"] > 0 or c["high"] < 0) for c in judged]
+    few = sum(c["low"] is not None and c["n_subjects"] < ENOUGH_SUBJECTS for c in judged)
+    sure = [
+        c["low"] is not None and (c["low"] > 0 or c["high"] < 0) and c["n_subjects"] >= ENOUGH_SUBJECTS for c in judged
+    ]
     ways = [c["difference"] > 0 for c in judged]
     came = sum(w and s for w, s in zip(ways, sure, strict=True))
     reverse = sum(s and not w for w, s in zip(ways, sure, strict=True))
     within = len(judged) - came - reverse
-    mark = (
-        "cannot tell" if not judged or within == len(judged) else "came out" if came == len(judged)
-        else "did not come out" if reverse and not came else "partly"
-    )  # fmt: skip
+    mark = "partly" if came else "cannot tell"
+    if judged and len(judged) in (came, reverse):
+        mark = "came out" if came else "did not come out"
     if not judged:
         text = "No order that the paper claims could be judged." if facts["claims"] else "The table claims no order."
     else:
@@ -122,6 +129,8 @@ def reproduction_answer(facts: Mapping[str, Any]) -> dict[str, Any]:
         )
     left = len(facts["claims"]) - len(judged)
     more = [f"{left} could not be judged: a row is missing."] if judged and left else []
+    if few:
+        more.append(f"Fewer than {ENOUGH_SUBJECTS} subjects in {few} of {len(judged)} steps: these cannot be told.")
     measured_cells = sum(c["measured"] is not None for c in facts["cells"])
     more.append(f"{measured_cells} of {len(facts['cells'])} published numbers were measured.")
     return {"mark": mark, "symbol": SYMBOLS[mark], "sentences": [text, *more]}

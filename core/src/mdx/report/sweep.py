@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mdx.evaluation.statistics import goodness
 from mdx.report.pages import names_as_code, without_folders, write_page
 from mdx.report.shown import as_text, tables_shown
-from mdx.report.text import metric_words
+from mdx.report.text import READS_TARGET, metric_words
 from mdx.report.verdicts import p_text
 from mdx.runs.folders import read_json
 from mdx.spreadsheets import read_frame
@@ -153,7 +153,7 @@ def write_sweep_page(directory: Path) -> Path:
         "plugin": sweep.plugin, "data": without_folders(sweep.data), "labels": sweep.labels,
         "metrics": [metric_words(m) for m in sweep.metrics], "rows": _rows(sweep, found), "n_runs": len(sweep.index),
         "answer": answer and {**answer, "sentences": [_named(text, found) for text in answer["sentences"]]},
-        "compared": sum(one.against is not None for one in found),
+        "compared": sum(one.competes for one in found),
         "at_source": any(one.at_source == one.at_source for one in found), "n_left": len(sweep.unfinished),
         "trainings": trainings(sweep) if found else "",
         "matrices": [{"name": name, "metric": metric_words(sweep.metrics[0]), "targets": head[1:],
@@ -163,6 +163,8 @@ def write_sweep_page(directory: Path) -> Path:
                  for _, r in sweep.unfinished.iterrows()],
         "shown": _tables(directory, sweep), "next": _next(directory, sweep),
         "simulated": sweep.data.startswith("sim:"),
+        "references": list(dict.fromkeys(one.base for one in found if one.base)),
+        "foot": READS_TARGET if any(one.reads_target for one in found) else "",
     }  # fmt: skip
     return write_page(directory / "sweep.html", "sweep.html.j2", context)
 
@@ -178,7 +180,8 @@ def _rows(sweep: SweepTable, found: Sequence[Combination]) -> list[dict[str, Any
     seeds = dict(zip(sweep.index["run"], sweep.index["seed"], strict=True))
     return [
         {
-            "labels": [r[c] for c in sweep.labels], "scores": [cell(r, m) for m in sweep.metrics], "told": one.told(),
+            "labels": _starred(r, sweep.labels, one.reads_target), 
+            "scores": [cell(r, m) for m in sweep.metrics], "told": one.told(),
             "interval": f"[{one.low:.3f}, {one.high:.3f}]" if one.low == one.low else "",
             "difference": difference(one.against), "p": p_text(one.against["p_holm"]) if one.against else "-",
             "source": f"{one.at_source:.3f}" if one.at_source == one.at_source else "-",
@@ -186,6 +189,11 @@ def _rows(sweep: SweepTable, found: Sequence[Combination]) -> list[dict[str, Any
         }
         for (_, r), one in zip(sweep.means.iterrows(), found, strict=True)
     ]  # fmt: skip
+
+
+def _starred(row: Any, labels: Sequence[str], star: bool) -> list[str]:
+    """The labels of a combination; a star after the variant of one that is set apart."""
+    return [f"{row[c]}*" if star and c == "variant" else row[c] for c in labels]
 
 
 def _next(directory: Path, sweep: SweepTable) -> list[dict[str, str]]:

@@ -1,4 +1,8 @@
-"""What a sweep says: each combination against the first one at the same sites, and the score at the source."""
+"""What a sweep says: each combination against the reference at the same sites, and the score at the source.
+
+The reference is the first of the plugin's baselines that was swept, as in ``mdx compare``; the first combination where
+none was. What was trained on labels of the target is no competitor: it is outside Holm's family and gives no mark.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ import pandas as pd
 
 from mdx.evaluation.paired import paired
 from mdx.evaluation.statistics import bootstrap_interval, goodness, holm
+from mdx.plugins.discovery import discover
+from mdx.plugins.manifest import Manifest
 from mdx.report.answer import CANNOT_TELL, GAIN, HARM, MARKS
 from mdx.report.sweep import FINISHED, SweepTable
 from mdx.report.text import metric_words
@@ -31,22 +37,37 @@ class Combination:
         runs: names of its finished runs.
         cases: one row a test case of the target (all cases without one): ``subject`` and ``score``, its mean over the
             seeds that tested it; None for a score that cases do not have.
+        variant: the method; ``reads_target``: whether it is set apart, trained on labels of the target.
         mean, low, high: of these cases, with the interval over subjects; ``at_source``: mean at the sources.
-        against: ``paired`` with the first combination at the same place, and ``p_holm``; None for the first one.
+        base: name of the reference at the same place; empty for itself.
+        against: ``paired`` with it, and ``p_holm`` (NaN where it is set apart); None without a common test case.
     """
 
     place: tuple[str, ...]
     name: str
     runs: list[str]
+    variant: str = ""
+    reads_target: bool = False
     cases: Any = None
     mean: float = float("nan")
     low: float = float("nan")
     high: float = float("nan")
     at_source: float = float("nan")
+    base: str = ""
     against: dict[str, Any] | None = field(default=None)
 
+    @property
+    def scored(self) -> bool:
+        """Whether any of its test cases has a score."""
+        return self.cases is not None and len(self.cases) > 0
+
+    @property
+    def competes(self) -> bool:
+        """Whether its difference is in Holm's family and in the mark."""
+        return self.against is not None and not self.reads_target
+
     def told(self) -> bool:
-        """Whether it differs from the first one beyond chance."""
+        """Whether it differs from the reference beyond chance."""
         a = self.against
         return (
             bool(a) and a["n_subjects"] >= ENOUGH_SUBJECTS and a["p_holm"] < LEVEL and (a["low"] > 0 or a["high"] < 0)
@@ -54,21 +75,57 @@ class Combination:
 
 
 def combinations(directory: Path, sweep: SweepTable) -> list[Combination]:
-    """The combinations in the order of ``sweep.means``, each against the first one of its place.
+    """The combinations in the order of ``sweep.means``, each against the reference of its place.
 
     The p values of the whole sweep are one family for Holm's adjustment.
     """
     made = [_scored(directory, sweep, *found) for found in _finished(sweep)]
-    first: dict[tuple[str, ...], Combination] = {}
-    for one in made:
-        base = first.setdefault(one.place, one)
-        if base is not one and base.cases is not None and one.cases is not None:
-            both = one.cases.join(base.cases, rsuffix="_b", how="inner")
-            one.against = paired(both["score"].tolist(), both["score_b"].tolist(), both["subject"].tolist())
-    family = [one.against for one in made if one.against]
+    manifest = _manifest(sweep.plugin)
+    _set_apart(directory, made, manifest.default_variant if manifest else None)
+    scored = [one for one in made if one.scored]
+    for place in dict.fromkeys(one.place for one in scored):
+        beside = [one for one in scored if one.place == place]
+        base = _reference(beside, manifest.baselines if manifest else ())
+        for one in beside:
+            if one is not base:
+                one.base, one.against = base.name, _paired(one, base)
+    family = [one.against for one in made if one.against and one.competes]
     for found, p in zip(family, holm([f["p"] for f in family]), strict=True):
         found["p_holm"] = p
     return made
+
+
+def _manifest(plugin: str) -> Manifest | None:
+    found = discover().get(plugin)
+    return found.manifest if found else None
+
+
+def _set_apart(directory: Path, made: Sequence[Combination], default: str | None) -> None:
+    """Mark what trained on labels of the target; nothing where the plugin's own method, or everything, did."""
+    readers: dict[str, bool] = {}
+    for one in made:
+        facts = read_json(directory / "runs" / one.runs[0] / "provenance.json")
+        one.variant = facts["variant"]
+        readers[one.variant] = facts["target_labels"] == "train"
+    apart = not all(readers.values()) and not readers.get(default or "", False)
+    for one in made:
+        one.reads_target = apart and readers[one.variant]
+
+
+def _reference(beside: Sequence[Combination], baselines: Sequence[str]) -> Combination:
+    """The first baseline in the plugin's order that is no label reader; the first combination where there is none."""
+    ranked = [one for one in beside if not one.reads_target] or list(beside)
+    named = (one for name in baselines for one in ranked if one.variant == name)
+    return next(named, ranked[0])
+
+
+def _paired(one: Combination, base: Combination) -> dict[str, Any] | None:
+    """``paired`` on the test cases of both; None where they have none in common."""
+    both = one.cases.join(base.cases, rsuffix="_b", how="inner")
+    if not len(both):
+        return None
+    found = paired(both["score"].tolist(), both["score_b"].tolist(), both["subject"].tolist())
+    return {**found, "p_holm": float("nan")}
 
 
 def _finished(sweep: SweepTable) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
@@ -107,25 +164,43 @@ def _one_cohort(directory: Path) -> bool:
 
 def sweep_answer(sweep: SweepTable, found: Sequence[Combination]) -> dict[str, Any] | None:
     """``mark``, ``symbol`` and ``sentences`` that open the page; None before any run has a score of cases."""
-    scored = [one for one in found if one.cases is not None]
+    scored = [one for one in found if one.scored]
     if not scored or sweep.better is None:
         return None
     words = metric_words(sweep.metrics[0])
     held = [one for one in scored if one.against]
-    if not held:
-        one = scored[0]
+    competing = [one for one in held if one.competes]
+    sentences = [_sentence(name, group, sweep) for name, group in _by_name(competing).items()]
+    if not sentences:
+        one = next((one for one in scored if not one.base), scored[0])
         spread = f" [{one.low:.3f}, {one.high:.3f}]" if one.low == one.low else ""
-        text = f"Nothing to hold a method against: the first reaches a {words} of {one.mean:.3f}{spread}."
-        return {"mark": CANNOT_TELL, "symbol": SYMBOLS[CANNOT_TELL], "sentences": [text]}
-    ways = [goodness(one.against["difference"], _way(sweep)) for one in held if one.told() and one.against]
+        name = f"'{one.name}'" if one.name else "the first"
+        sentences = [f"Nothing to hold a method against: {name} reaches a {words} of {one.mean:.3f}{spread}."]
+    ways = [goodness(_gap(one), _way(sweep)) for one in competing if one.told()]
     mark = CANNOT_TELL if not ways else GAIN if min(ways) > 0 else HARM if max(ways) < 0 else GAIN_AND_HARM
-    sentences = [_sentence(name, group, scored, sweep) for name, group in _by_name(held).items()]
-    few = [one.against["n_subjects"] for one in held if one.against and one.against["n_subjects"] < ENOUGH_SUBJECTS]
+    few = sum((one.against or {})["n_subjects"] < ENOUGH_SUBJECTS for one in competing)
     if few:
         sentences.append(
-            f"Fewer than {ENOUGH_SUBJECTS} subjects in {len(few)} of {len(held)} comparisons: no verdict is possible."
+            f"Fewer than {ENOUGH_SUBJECTS} subjects in {few} of {len(competing)} comparisons: no verdict is possible."
         )
+    sentences += _others(scored)
     return {"mark": mark, "symbol": SYMBOLS[mark], "sentences": sentences}
+
+
+def _others(scored: Sequence[Combination]) -> list[str]:
+    """What is not held against the reference: other test cases, and what was trained on labels of the target."""
+    said = []
+    elsewhere = _by_name([one for one in scored if one.base and not one.against])
+    for base in dict.fromkeys(group[0].base for group in elsewhere.values()):
+        names = [f"'{name}'" for name, group in elsewhere.items() if group[0].base == base]
+        said.append(f"Other test cases than '{base}', so not held against it: {', '.join(names)}.")
+    for name, group in _by_name([one for one in scored if one.reads_target]).items():
+        gaps = [_gap(one) for one in group if one.against]
+        beside = f" ({sum(gaps) / len(gaps):+.3f} to '{group[0].base}')" if gaps else ""
+        said.append(
+            f"'{name}' trained on labels of the target: what could be reached{beside}, not a competitor; in no verdict."
+        )
+    return said
 
 
 def _by_name(held: Sequence[Combination]) -> dict[str, list[Combination]]:
@@ -139,9 +214,9 @@ def _way(sweep: SweepTable) -> str:
     return "min" if sweep.better in ("min", "zero") else "max"
 
 
-def _sentence(name: str, group: Sequence[Combination], scored: Sequence[Combination], sweep: SweepTable) -> str:
-    """One combination against the first one, at its place or over all places."""
-    base = next(one.name for one in scored if one.place == group[0].place)
+def _sentence(name: str, group: Sequence[Combination], sweep: SweepTable) -> str:
+    """One combination against the reference, at its place or over all places."""
+    base = group[0].base
     words = metric_words(sweep.metrics[0])
     if len(group) == 1:
         a = group[0].against or {}
@@ -168,7 +243,7 @@ def _verb(one: Combination, sweep: SweepTable) -> str:
 
 
 def difference(against: Mapping[str, Any] | None) -> str:
-    """``+0.012 [+0.003, +0.020]``; a dash for the first combination."""
+    """``+0.012 [+0.003, +0.020]``; a dash for the reference."""
     if not against or against["difference"] != against["difference"]:
         return "-"
     spread = f" [{against['low']:+.3f}, {against['high']:+.3f}]" if against["low"] == against["low"] else ""

@@ -17,6 +17,7 @@ from mdx.evaluation.statistics import GROUP, goodness, resampled_weights
 from mdx.interfaces.dataset import Task
 from mdx.plugins.published import Claim, PublishedTable
 from mdx.report.text import key_words
+from mdx.report.verdicts import ENOUGH_SUBJECTS
 from mdx.runs.folders import read_json, read_scores
 from mdx.runs.loading import task_from
 from mdx.sweeps.jobs import Job
@@ -92,6 +93,7 @@ class Verdict:
         difference: better minus next, positive in the direction of the claim, in the paper's unit.
         low, high: paired bootstrap over subjects; None for a number that a run has only one of.
         by_seed: how many seeds went the claimed way, of how many.
+        n_subjects: behind the interval; 0 without one.
     """
 
     claim: str
@@ -104,18 +106,20 @@ class Verdict:
     high: float | None
     by_seed: tuple[int, int]
     missing: str = ""
+    n_subjects: int = 0
 
     @property
     def text(self) -> str:
-        """``came out``, ``did not come out``, each as clearly as the interval allows; without one, the bare order."""
+        """``came out``, ``did not come out``, each as clearly as interval and subjects allow; or the bare order."""
         if self.difference is None:
             return self.missing or "not measured"
         apart = self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
         if self.low is None:
             return "the same order, one number each" if self.difference > 0 else "another order, one number each"
+        few = f", but of {self.n_subjects} subjects only" if apart and self.n_subjects < ENOUGH_SUBJECTS else ""
         if self.difference > 0:
-            return "came out" if apart else "came out, but the interval holds 0"
-        return "did not come out: the reverse" if apart else "did not come out"
+            return f"came out{few}" if apart else "came out, but the interval holds 0"
+        return f"did not come out: the reverse{few}" if apart else "did not come out"
 
 
 def judge(table: PublishedTable, measured: Sequence[Measured], runs: Mapping[int, Path]) -> list[Verdict]:
@@ -155,34 +159,35 @@ def _verdict(
         missing = a.missing or b.missing or "not measured"
         return Verdict(text, place, better, other, metric, None, None, None, (0, 0), missing)
     gains = [goodness(a.values[s], a.better) - goodness(b.values[s], b.better) for s in seeds]
-    low, high = _interval(a, b, seeds, runs)
+    low, high, n = _interval(a, b, seeds, runs)
     ways = (sum(g > 0 for g in gains), len(gains))
-    return Verdict(text, place, better, other, metric, float(np.mean(gains)), low, high, ways)
+    return Verdict(text, place, better, other, metric, float(np.mean(gains)), low, high, ways, n_subjects=n)
 
 
 def _interval(
     a: Measured, b: Measured, seeds: Sequence[int], runs: Mapping[int, Path]
-) -> tuple[float | None, float | None]:
-    """95 % interval of the mean gain over seeds, resampling subjects, with all seeds of a subject together.
+) -> tuple[float | None, float | None, int]:
+    """95 % interval of the mean gain over seeds, resampling subjects with all their seeds together; and its subjects.
 
-    None for what no case has a score of (a site probe), for a signed error, and for cells of different data.
+    None, of 0 subjects, for what no case has a score of (a site probe), a signed error, and cells of different data.
     """
     assert a.cell.where is not None and b.cell.where is not None  # both were measured
     metric, scale = a.cell.where.metric, a.cell.where.scale
     both = _paired_rows(a, b, seeds, runs)
     if both is None or both["subject"].nunique() < 2 or a.better == "zero":
-        return None, None
+        return None, None, 0
     sign = scale if a.better == "max" else -scale
     if f"{metric}_a" in both:
         first, second = ((sign * both[f"{metric}_{side}"]).to_numpy() for side in "ab")
         found = paired(first, second, both["subject"].tolist())
-        return found["low"], found["high"]
+        return found["low"], found["high"], found["n_subjects"]
     task = task_from(read_json(runs[id(a.cell.runs[seeds[0]])] / "provenance.json")["task"])
     scores = [_set_scores(both, metric, side, task) for side in "ab"]
     if scores[0] is None or scores[1] is None:
-        return None, None
+        return None, None, 0
     weights = resampled_weights(both["subject"].tolist())
-    return interval(sign * (scores[0].weighted(weights) - scores[1].weighted(weights)))
+    low, high = interval(sign * (scores[0].weighted(weights) - scores[1].weighted(weights)))
+    return low, high, both["subject"].nunique()
 
 
 def _set_scores(both: Any, metric: str, side: str, task: Task) -> MethodScores | None:

@@ -119,8 +119,8 @@ def _cell_facts(m: Measured) -> dict[str, Any]:
 def _claim_facts(v: Verdict) -> dict[str, Any]:
     return {
         "claim": v.claim, "place": v.place, "better": v.better, "other": v.other, "metric": v.metric,
-        "difference": v.difference, "low": v.low, "high": v.high, "seeds_that_way": v.by_seed[0],
-        "seeds": v.by_seed[1], "verdict": v.text,
+        "difference": v.difference, "low": v.low, "high": v.high, "n_subjects": v.n_subjects,
+        "seeds_that_way": v.by_seed[0], "seeds": v.by_seed[1], "verdict": v.text,
     }  # fmt: skip
 
 
