@@ -107,7 +107,7 @@ def _require_tests_in_each(testing: Mapping[str, Set[int]], folds: int) -> None:
             raise DataError(
                 f"of {folds} folds, fold {', '.join(map(str, none))} would test no subject with a label of the target "
                 f"site {site}",
-                "give fewer --folds, or divide anew with another data.split_seed",
+                "give fewer --folds, or run it without folds",
             )
 
 
