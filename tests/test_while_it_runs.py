@@ -45,10 +45,17 @@ def carried_out(plan: Plan, folder: Path, monkeypatch: pytest.MonkeyPatch, page:
 def test_what_trains_on_labels_of_the_target_comes_last_and_the_page_grows(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(execution, "PAGES", float("inf"))
     seen = carried_out(plan, tmp_path, monkeypatch, lambda _: None)
     assert seen == ["srsim_mst", "page", "no_da", "page", "mst", "page", "oracle"]
     assert plan.baselines == ("oracle", "no_da", "mst")  # as tables and pages have them
     assert json.loads((tmp_path / "progress.json").read_text())["methods"] == 4
+
+
+def test_methods_that_take_no_time_wait_for_no_page(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "page" not in carried_out(plan, tmp_path, monkeypatch, lambda _: None)
 
 
 def test_a_page_that_cannot_be_made_ends_no_run_and_is_said_once(
@@ -57,6 +64,7 @@ def test_a_page_that_cannot_be_made_ends_no_run_and_is_said_once(
     def fails(directory: Path) -> None:
         raise ValueError("no picture")
 
+    monkeypatch.setattr(execution, "PAGES", float("inf"))
     seen = carried_out(plan, tmp_path, monkeypatch, fails)
     assert seen == ["srsim_mst", "page", "no_da", "mst", "oracle"]
     assert capsys.readouterr().err.count("note: no page before the end of the run: no picture") == 1

@@ -28,6 +28,11 @@ from mdx.workflow.method import hide, run_method, seconds_of
 from mdx.workflow.planning import Plan, make_plan, recorded_plan
 from mdx.workflow.records import record, recorded_command
 
+PAGES = 0.05
+"""The share of a run's time that pages may take before the last one."""
+A_PAGE_S = 1.0
+"""What a page takes before one has been made."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -157,8 +162,11 @@ def in_order(plan: Plan, directory: Path) -> list[tuple[Plan, Path]]:
 
 
 def _run_methods(plan: Plan, data: Dataset, directory: Path, command: Sequence[str], own: OwnNetwork | None) -> None:
-    """Fit, predict and score all methods of a run; the page is there after the first of them, and grows."""
-    told, page_fails = progress.current(), False
+    """Fit, predict and score all methods of a run; the page is there after the first of them, and grows.
+
+    It is written anew as often as takes a small share of the run's time (``PAGES``).
+    """
+    told, page_s, since = progress.current(), A_PAGE_S, time.monotonic()
     methods = in_order(plan, directory)
     for number, (method, folder) in enumerate(methods, start=1):
         record(method, data, folder, identity(method, data), command)
@@ -172,8 +180,11 @@ def _run_methods(plan: Plan, data: Dataset, directory: Path, command: Sequence[s
             progress.measured(seconds_of(folder))
             continue
         progress.measured(None)
-        if number < len(methods) and not page_fails:
-            page_fails = not _write_growing_page(directory)
+        begun = time.monotonic()
+        if number < len(methods) and begun - since >= page_s / PAGES:
+            fine = _write_growing_page(directory)
+            since = time.monotonic()
+            page_s = since - begun if fine else float("inf")
 
 
 def _write_growing_page(directory: Path) -> bool:
