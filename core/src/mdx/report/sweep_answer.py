@@ -104,7 +104,8 @@ def _set_apart(directory: Path, made: Sequence[Combination], default: str | None
     """Mark what trained on labels of the target; nothing where the plugin's own method, or everything, did."""
     readers: dict[str, bool] = {}
     for one in made:
-        facts = read_json(directory / "runs" / one.runs[0] / "provenance.json")
+        path = directory / "runs" / one.runs[0] / "provenance.json"
+        facts = read_json(path) if path.exists() else {"variant": one.variant, "target_labels": ""}
         one.variant = facts["variant"]
         readers[one.variant] = facts["target_labels"] == "train"
     apart = not all(readers.values()) and not readers.get(default or "", False)
