@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from browser import Browser, Seen, find_browser
 from scored_runs import write_run
+from slope_plugin import slope_in
 from small_cohort import write_scan
 
 from mdx.cli.app import run_cli
@@ -28,7 +29,6 @@ from mdx.runs.folders import read_scores
 
 WIDTHS, SCHEMES = (360, 1200), ("light", "dark")  # the narrowest telephone still in use, and a laptop
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3, level AA, for text of any size
-SLOPE = Path(__file__).parent.parent / "core" / "tests" / "sweeps" / "plugin"
 Views = dict[tuple[int, str], Seen]
 Look = Callable[[str, Path], Views]
 
@@ -93,9 +93,7 @@ def ages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_scan(folder / f"{site}{i}.nii.gz", image.astype(np.float32), np.eye(4))
             lines.append(f"{site}{i}.nii.gz,{site}{i},{site},{age}")
     (folder / "ages.csv").write_text("\n".join(lines) + "\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SLOPE))
-        patch.setenv("MDX_CACHE", str(folder / "cache"))
+    with slope_in(folder) as patch:
         patch.chdir(folder)
         yield folder
 

@@ -90,3 +90,10 @@ def test_check_shows_each_site_and_what_comes_next(rows, write, tmp_path, capsys
     page = (tmp_path / "page.html").read_text()
     assert page.count("data:image/png") == 2
     assert "times as bright" in page
+
+
+def test_a_page_replaces_no_table_that_is_read(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = table.read_bytes()
+    assert run_cli(["data", "check", f"csv:{table}", "--page", str(table), "--force"]) == 2
+    assert table.read_bytes() == before
+    assert str(table) in capsys.readouterr().err

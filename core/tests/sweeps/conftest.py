@@ -5,8 +5,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-
-PLUGIN = Path(__file__).parent / "plugin"
+from slope_plugin import PLUGIN
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from slope_plugin import slope_in
 
 import mdx as library
 from mdx import stopping
@@ -31,7 +32,6 @@ from mdx.workflow.estimates import estimates
 from mdx.workflow.execution import execute, open_data
 
 Mdx = Callable[..., tuple[int, str]]
-PLUGIN = Path(__file__).parent / "plugin"
 TOLD = ("--preset", "small", "--set", "source=A", "target=B", "epochs=1", "run.threads=1")
 
 
@@ -48,9 +48,7 @@ def folder_of(runs: Path, k: int = 2) -> Path:
 def place(tmp_path_factory: pytest.TempPathFactory, ages: Path) -> Path:
     """A folder in whose ``runs`` two folds and their baseline have been run."""
     folder = tmp_path_factory.mktemp("folds")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(PLUGIN))
-        patch.setenv("MDX_CACHE", str(folder / "cache"))
+    with slope_in(folder):
         settings = {"source": "A", "target": "B", "epochs": "1", "run.threads": "1"}
         library.run("slope", f"csv:{ages}", folds=2, out=folder / "runs", preset="small", settings=settings)
     return folder

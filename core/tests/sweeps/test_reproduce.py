@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from slope_plugin import slope_in
 
 import mdx as package
 from mdx.cli.app import run_cli
@@ -15,16 +16,13 @@ from mdx.evaluation.paired import paired
 from mdx.sweeps.table import cells_of, distinct
 
 Mdx = Callable[..., tuple[int, str]]
-PLUGIN = Path(__file__).parent / "plugin"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, ages: Path) -> Path:
     """The folder of slope's table 1, reproduced with two seeds."""
     folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(PLUGIN))
-        patch.setenv("MDX_CACHE", str(folder / "cache"))
+    with slope_in(folder) as patch:
         patch.chdir(ages.parent)
         assert run_cli(["reproduce", "slope", "table1", "--seeds", "2", "--out", str(folder / "table1")]) == 0
     return folder / "table1"

@@ -10,21 +10,19 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from slope_plugin import slope_in
 
 from mdx.runs.loading import load_run
 from mdx.workflow.execution import run
 
 Mdx = Callable[..., tuple[int, str]]
-PLUGIN = Path(__file__).parent / "plugin"
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, ages: Path) -> Path:
     """A folder with one finished run."""
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(PLUGIN))
-        patch.setenv("MDX_CACHE", str(folder / "cache"))
+    with slope_in(folder):
         settings = {"source": "A", "target": "B,C", "epochs": "1"}
         run("slope", f"csv:{ages}", out=folder / "runs", preset="small", baselines=[], settings=settings)
     return folder / "runs"

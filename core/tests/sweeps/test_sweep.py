@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from slope_plugin import PLUGIN, slope_in
 
 from mdx.cli.app import run_cli
 from mdx.files import write_json
@@ -19,7 +20,6 @@ from mdx.report.sweep import write_sweep_page
 from mdx.runs.folders import read_json
 
 Mdx = Callable[..., tuple[int, str]]
-PLUGIN = Path(__file__).parent / "plugin"
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory, ages: Path) -> tuple[Path, i
         "sweep", "slope", "--data", f"csv:{ages}", "--preset", "small", "--pairs", "all", "--variants",
         "line,shifted,broken", "--jobs", "2", "--out", str(folder / "sweep"),
     ]  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(PLUGIN))
-        patch.setenv("MDX_CACHE", str(folder / "cache"))
+    with slope_in(folder):
         return folder / "sweep", run_cli(command), command
 
 

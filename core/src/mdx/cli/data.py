@@ -94,7 +94,7 @@ def check_command(
     config = _config(assignments)
     dataset = open_dataset(data, config)
     if page:
-        refuse_to_replace([page], [*files_of(dataset.cases), Path(data)], force)
+        refuse_to_replace([page], [*files_of(dataset.cases), Path(data.removeprefix("csv:")).expanduser()], force)
     report = check(dataset, config)
     sites = overview(dataset)
     report.notes.extend(far_apart(sites, config.intensity))

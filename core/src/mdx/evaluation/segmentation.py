@@ -72,7 +72,7 @@ def hd95_mm(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sequence[
         spacing_mm: voxel edge of each axis.
 
     Returns:
-        millimetres; NaN where one of both is empty, for no distance says what that is worth.
+        millimetres (pixels, of pictures); NaN where one of both is empty, for no distance says what that is worth.
     """
     _check(prediction, reference)
     if not prediction.any() or not reference.any():

@@ -86,13 +86,15 @@ def read_frames(path: Path) -> Frames:
 
 
 def stored_values(dataset: Any, count: int, path: Path) -> np.ndarray | None:
-    """(count, rows, columns) numbers as stored, larger is brighter; None where pydicom finds no decoder.
+    """(count, rows, columns) numbers as stored, larger is brighter; None where pydicom has no decoder that reads them.
+
+    GDCM, which knows other compressions, is asked then, and names what it cannot read either.
 
     Raises DataError for a file that holds other pixels than its header says.
     """
     try:
         values = np.asarray(dataset.pixel_array)
-    except (NotImplementedError, RuntimeError):  # a compression for which no decoder is installed
+    except (NotImplementedError, RuntimeError):  # no decoder for the compression, or each of them has failed
         return None
     except ValueError as error:
         said = f"{count} frames of {dataset.Rows} x {dataset.Columns}"
