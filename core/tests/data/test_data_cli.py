@@ -22,12 +22,17 @@ def test_check_exits_with_4_and_names_the_case(table: Path, capsys: pytest.Captu
     assert "error: s2:" in capsys.readouterr().out
 
 
-def test_check_counts_every_warning_that_it_prints(rows, write, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_counts_every_warning_that_it_prints_and_so_does_its_page(
+    rows, write, tmp_path, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept = [{k: v for k, v in row.items() if k != "mask"} for row in rows]
     many = [{**kept[i % 6], "subject": f"p{i}", "site": "AB"[i % 2], "class": ["ms", "hc"][i % 2]} for i in range(20)]
-    run_cli(["data", "check", str(write(many))])
+    write(many)
+    page = tmp_path / "page.html"
+    run_cli(["data", "check", str(tmp_path / "cohort.csv"), "--page", str(page)])
     printed = capsys.readouterr().out
     assert "warning: class and site go together" in printed
+    assert f" errors, {printed.count('warning: ')} warnings." in page.read_text()
     assert f" errors, {printed.count('warning: ')} warnings" in printed
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mdx.data.checks import CheckReport
 from mdx.data.overview import HEADS, SiteOverview
+from mdx.data.problems import Problem
 from mdx.errors import MdxError
 from mdx.interfaces.dataset import Dataset
 from mdx.report.pages import data_uri, without_folders, write_page
@@ -24,10 +25,12 @@ def write_dataset_page(
     confounding: Mapping[str, Any] | None,
 ) -> Path:  # fmt: skip
     """Write the page of a cohort that has been checked; its path."""
+    warned = [Problem("the table", confounding["warning"], "")] if confounding and confounding["warning"] else []
     return write_page(path, "dataset.html.j2", {
         "name": without_folders(name), "cases": found.cases, "files": found.files, "heads": HEADS,
         "subjects": len({case.subject for case in data.cases}), "sites": [site.cells() for site in sites],
-        "errors": found.errors, "warnings": found.warnings, "notes": found.notes, "confounding": confounding,
+        "errors": found.errors, "warnings": [*found.warnings, *warned], "notes": found.notes,
+        "confounding": confounding,
         "pictures": _pictures(data), "label": data.task.label,
     })  # fmt: skip
 
